@@ -1,0 +1,1 @@
+"""Ways to be paid. The rest of the kiosk knows only `gateway`."""
