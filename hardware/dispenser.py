@@ -26,9 +26,7 @@ class Cause(enum.Enum):
     SLOT = "slot"  # this slot cannot deliver (jam, motor missing), nothing left it; another slot may
     EMPTY = "empty"  # the board says that the slot is empty; another slot may
     NOT_TAKEN = "not_taken"  # the board never took the command; the same slot may be tried again later
-    MACHINE = (
-        "machine"  # lift, door, sensor, a motor that would not stop: try no other slot for this customer
-    )
+    MACHINE = "machine"  # lift, door, sensor, a motor that would not stop: try no other slot for this customer
 
 
 @dataclass(frozen=True)

@@ -155,9 +155,7 @@ class PaymentGateway(Protocol):
     async def refund(self, request: RefundRequest) -> RefundAccepted | Refused | Unclear:
         """Ask for money to go back."""
 
-    async def query_refund(
-        self, out_refund_no: str
-    ) -> Refunded | RefundPending | RefundFailed | Missing | Unclear:
+    async def query_refund(self, out_refund_no: str) -> Refunded | RefundPending | RefundFailed | Missing | Unclear:
         """Ask what became of a refund."""
 
     async def aclose(self) -> None:
