@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 
 class SignType(enum.Enum):
@@ -142,7 +143,7 @@ class XySettings:
 
     drop_sensor: bool = True
     lift: bool = False
-    repeat: str = "never"  # never | vendor: whether an unanswered order is sent again, byte-identical
+    repeat: Literal["never", "vendor"] = "never"  # whether an unanswered order is sent again, byte-identical
     poll_interval_ms: int = 100  # 100 to 2000, in steps of 100
     sales_counter: bool = False  # whether orders of the host move the board's own sales counter (menu 47)
 

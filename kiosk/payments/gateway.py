@@ -132,12 +132,26 @@ class RefundNotice:
     result: Refunded | RefundFailed
 
 
+@dataclass(frozen=True)
+class Reachability:
+    """How the line to the other side is doing."""
+
+    consecutive_failures: int = 0  # calls without a believable answer since the last one with one
+    last_error: str = ""  # a sentence; of the last failure
+    last_answer_at: datetime | None = None
+    host: str = ""  # the one in use
+
+
 class PaymentGateway(Protocol):
     """Whoever moves the money. Every call ends within the gateway's own time limits."""
 
     @property
     def can_refund(self) -> bool:
         """Whether refunds can be asked for by program (a client certificate is configured)."""
+
+    @property
+    def reachability(self) -> Reachability:
+        """How the line is doing now."""
 
     @property
     def clock_offset_seconds(self) -> float | None:

@@ -1,0 +1,174 @@
+"""The codes on the screen: one for each product that can be bought now.
+
+Mode one: a static link, signed once. Mode two: an order at WeChat for each product, made ahead, renewed before it
+expires and as soon as it was paid, closed when the product cannot be sold any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from kiosk.cashier import CODE_GRACE_SECONDS, Cashier, Code
+from kiosk.clock import Clock
+from kiosk.database import DatabaseError
+from kiosk.journal import Change, Journal
+from kiosk.orders import UNPAID
+from kiosk.readiness import Readiness
+from kiosk.settings import Product, Settings
+from kiosk.shelf import Shelf
+
+RETRY_SECONDS = (1.0, 30.0)  # first and longest wait after a code that could not be made
+# The board or the network may be back in a moment: a hidden code is kept open so long before it is closed.
+HIDDEN_SECONDS = 30
+
+_log = logging.getLogger(__name__)
+
+
+class Codes(Protocol):
+    """What the storefront needs to know of codes."""
+
+    def code(self, product_id: str) -> str | None:
+        """The text of the product's code; None while there is none to show."""
+
+
+class StaticCodes:
+    """Native mode one: made once, the same as printed ones."""
+
+    def __init__(self, links: Mapping[str, str]) -> None:
+        self._links = links
+
+    def code(self, product_id: str) -> str | None:
+        """The product's link."""
+        return self._links.get(product_id)
+
+
+class OrderCodes:
+    """Native mode two: keeps an open order for each product that can be bought."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        journal: Journal,
+        cashier: Cashier,
+        readiness: Readiness,
+        shelf: Shelf,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._cashier = cashier
+        self._readiness = readiness
+        self._clock = clock
+        self._codes: dict[str, Code] = {}
+        self._wakes = {product.id: asyncio.Event() for product in settings.products}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._listeners: list[Callable[[], None]] = []
+        journal.subscribe(self._on_change)
+        readiness.on_change(self._wake_all)
+        shelf.on_change(self._wake_all)  # after a sale: the stock that is looked at is the one without the unit
+
+    def code(self, product_id: str) -> str | None:
+        """The product's newest code; None while it is being made."""
+        code = self._codes.get(product_id)
+        return None if code is None else code.code_url
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever a code has come or gone."""
+        self._listeners.append(listener)
+
+    async def start(self) -> None:
+        """Take over the codes of an earlier run that still hold, withdraw the others, then keep them fresh."""
+        for code in await self._cashier.open_codes():
+            product = self._settings.product(code.product_id)
+            good = product is not None and product.price_fen == code.price_fen and self._seconds_left(code) > 0
+            if good and code.product_id not in self._codes:
+                self._codes[code.product_id] = code
+            else:
+                self._cashier.withdraw(code.out_trade_no)
+        for product in self._settings.products:
+            self._tasks.append(asyncio.get_running_loop().create_task(self._tend(product)))
+
+    async def stop(self) -> None:
+        """Leave the codes as they are: the next start takes them over."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _tend(self, product: Product) -> None:
+        """Keep one product's code right, for ever."""
+        loop = asyncio.get_running_loop()
+        wake = self._wakes[product.id]
+        first_wait, longest_wait = RETRY_SECONDS
+        retry_wait = first_wait
+        renew_at = hide_until = 0.0
+        while True:
+            wake.clear()
+            code = self._codes.get(product.id)
+            sellable = self._readiness.refusal(product.id) is None
+            wait: float | None = None
+            if sellable:
+                hide_until = 0.0
+                if code is not None and renew_at == 0.0:
+                    renew_at = loop.time() + self._seconds_left(code)
+                if code is None or loop.time() >= renew_at:
+                    if await self._make(product):
+                        renew_at, retry_wait = loop.time() + self._settings.wechatpay.code_ttl_seconds, first_wait
+                        continue
+                    wait, retry_wait = retry_wait, min(retry_wait * 2, longest_wait)
+                else:
+                    wait = renew_at - loop.time()
+            elif code is not None:
+                hide_until = hide_until or loop.time() + (HIDDEN_SECONDS if self._readiness.blocked else 0)
+                if loop.time() >= hide_until:
+                    self._drop(code)
+                    self._cashier.withdraw(code.out_trade_no)
+                    continue
+                wait = hide_until - loop.time()
+            try:
+                await asyncio.wait_for(wake.wait(), wait)
+            except TimeoutError:
+                continue
+
+    async def _make(self, product: Product) -> bool:
+        """Make a new code in place of the old one, which stays payable until it expires."""
+        try:
+            answer = await self._cashier.open_code(product.id)
+        except DatabaseError as error:
+            _log.error("no code for %s: %s", product.id, error)
+            return False
+        if isinstance(answer, Code):
+            self._codes[product.id] = answer
+            self._tell()
+            return True
+        old = self._codes.get(product.id)
+        if old is not None:
+            self._drop(old)
+        return False
+
+    def _seconds_left(self, code: Code) -> float:
+        """How long a code may still stand on the screen."""
+        left = (code.expires_at - self._clock.now()).total_seconds() - CODE_GRACE_SECONDS
+        return min(left, float(self._settings.wechatpay.code_ttl_seconds))
+
+    def _drop(self, code: Code) -> None:
+        if self._codes.get(code.product_id) == code:
+            del self._codes[code.product_id]
+            self._tell()
+
+    def _on_change(self, change: Change) -> None:
+        order = change.order
+        if order is not None:
+            code = self._codes.get(order.product_id)
+            if code is not None and code.out_trade_no == order.out_trade_no and order.state not in UNPAID:
+                self._drop(code)
+
+    def _wake_all(self) -> None:
+        for wake in self._wakes.values():
+            wake.set()
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()

@@ -1,0 +1,228 @@
+"""A SQLite file with one writer thread whose waiting commits share one sync, and one reader thread. No domain.
+
+A `write` that has returned is on the disk (WAL, synchronous=FULL): it survives kill -9 and loss of power.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+BUSY_TIMEOUT_SECONDS = 5.0  # another process (the command line) may hold the write lock for one short transaction
+MAX_BATCH = 64  # writes that share one commit: bounds how long the first of them waits for the others
+WAL_PAGES_BETWEEN_CHECKPOINTS = 1000  # 4 MB: keeps the WAL small without syncing the main file at every sale
+
+
+class DatabaseError(Exception):
+    """The database cannot be used, or a write did not happen; the sentence says why and what to do."""
+
+
+@dataclass
+class _Job:
+    work: Callable[[sqlite3.Connection], Any]
+    after: Callable[[Any], None] | None
+    done: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
+
+
+class Database:
+    """The file at `path`, brought to the newest schema. All methods but the constructor are for the event loop."""
+
+    def __init__(self, path: Path) -> None:
+        """Open, check and migrate; raises `DatabaseError` with a sentence if the file cannot be used."""
+        self.path = path
+        self.error: str | None = None  # why the last write failed; None once one has succeeded
+        self._connection = _connect(path)
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write_forever, name="journal-writer", daemon=True)
+        self._writer.start()
+        self._reading = connect_to_read(path)
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="journal-reader")
+
+    async def write(self, work: Callable[[sqlite3.Connection], T], after: Callable[[T], None] | None = None) -> T:
+        """Run `work` in a transaction on the writer thread; return its result once it is on the disk.
+
+        An exception of `work` undoes what it did and is raised here. `after` gets the result on the event loop
+        right after the commit, even when the caller has been cancelled meanwhile.
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
+        self._jobs.put(_Job(work, after, done, loop))
+        return await done
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` on the reader thread; it sees every write that had returned before."""
+
+        def guarded() -> T:
+            try:
+                return work(self._reading)
+            except sqlite3.Error as error:
+                raise DatabaseError(f"the journal {self.path} cannot be read: {error}") from error
+
+        return await asyncio.get_running_loop().run_in_executor(self._reader, guarded)
+
+    async def check_integrity(self) -> str | None:
+        """Read the whole file in a thread of its own; return what is wrong with it, None if nothing."""
+
+        def check() -> str | None:
+            connection = connect_to_read(self.path)
+            try:
+                rows = connection.execute("PRAGMA quick_check(3)").fetchall()
+            except sqlite3.Error as error:
+                rows = [(str(error),)]
+            finally:
+                connection.close()
+            return None if rows == [("ok",)] else "; ".join(str(row[0]) for row in rows)
+
+        return await asyncio.to_thread(check)
+
+    async def close(self) -> None:
+        """Let what was asked for be written, then close the file."""
+        self._jobs.put(None)
+        await asyncio.to_thread(self._writer.join)
+        self._reader.shutdown()
+        self._reading.close()
+        self._connection.close()
+
+    def _write_forever(self) -> None:
+        while True:
+            batch = self._next_batch()
+            if batch is None:
+                return
+            outcomes = self._run(batch)
+            loops = {job.loop for job in batch}
+            for loop in loops:
+                mine = [pair for pair in zip(batch, outcomes, strict=True) if pair[0].loop is loop]
+                if not loop.is_closed():
+                    loop.call_soon_threadsafe(_settle, mine)
+
+    def _next_batch(self) -> list[_Job] | None:
+        batch: list[_Job] = []
+        job = self._jobs.get()
+        while job is not None:
+            batch.append(job)
+            if len(batch) == MAX_BATCH:
+                break
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+        else:
+            if not batch:
+                return None
+            self._jobs.put(None)  # write what came before the end, then see the end again
+        return batch
+
+    def _run(self, batch: list[_Job]) -> list[Any]:
+        """Run all jobs in one transaction, each undone alone if it fails; return results or exceptions."""
+        connection = self._connection
+        outcomes: list[Any] = []
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for job in batch:
+                connection.execute("SAVEPOINT job")
+                try:
+                    outcomes.append(job.work(connection))
+                except sqlite3.OperationalError:
+                    raise  # disk full, read-only, I/O error: concerns the whole batch
+                except Exception as error:  # noqa: BLE001 - it is raised again where the job came from
+                    connection.execute("ROLLBACK TO job")
+                    outcomes.append(_Failure(error))
+                connection.execute("RELEASE job")
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            self.error = f"the journal {self.path} cannot be written: {error}; is the disk full or read-only?"
+            return [_Failure(DatabaseError(self.error)) for _ in batch]
+        self.error = None
+        return outcomes
+
+
+@dataclass(frozen=True)
+class _Failure:
+    error: Exception
+
+
+def _settle(pairs: list[tuple[_Job, Any]]) -> None:
+    for job, outcome in pairs:
+        if isinstance(outcome, _Failure):
+            if not job.done.done():
+                job.done.set_exception(outcome.error)
+            continue
+        if job.after is not None:
+            job.after(outcome)
+        if not job.done.done():
+            job.done.set_result(outcome)
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """A connection that cannot change the file; raises `DatabaseError` if there is none to read."""
+    try:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,  # used by one thread at a time
+            timeout=BUSY_TIMEOUT_SECONDS,
+        )
+        version = _version(connection)
+    except sqlite3.Error as error:
+        raise DatabaseError(f"the journal {path} cannot be opened: {error}") from error
+    _refuse_newer(path, version)
+    return connection
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseError(f"the data folder {path.parent} cannot be made: {error.strerror}") from error
+    try:
+        connection = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_SECONDS
+        )
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES_BETWEEN_CHECKPOINTS}")
+        version = _version(connection)
+        _refuse_newer(path, version)
+        for number, script in enumerate(_migrations(), start=1):
+            if number > version:
+                connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+    except sqlite3.Error as error:
+        raise DatabaseError(
+            f"the journal {path} cannot be used: {error}; if the disk is sound, restore a backup of it"
+        ) from error
+    return connection
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _refuse_newer(path: Path, version: int) -> None:
+    newest = len(_migrations())
+    if version > newest:
+        raise DatabaseError(
+            f"the journal {path} is of version {version}, this program knows versions up to {newest}: "
+            "install the newer program again, or restore the backup made before the upgrade"
+        )
+
+
+def _migrations() -> list[str]:
+    """The numbered scripts of kiosk/schema, in their order; the number of the last is the schema's version."""
+    folder = resources.files("kiosk") / "schema"
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    return [(folder / name).read_text(encoding="utf-8") for name in names]

@@ -1,0 +1,309 @@
+"""The goods side of an order: paid → intent → board → outcome. One vend at a time.
+
+The intent (order, slot, attempt, the board's evidence) is on the disk before the board hears of it, in the same
+transaction that takes the unit from the stock; so a unit is given at most once, whatever dies in between. An order
+found `dispensing` at the start is in doubt: the board is asked, and is never told to vend it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from hardware.dispenser import Cause, Dispenser, Outcome, VendResult
+from kiosk.cashier import to_refunding
+from kiosk.clock import Clock
+from kiosk.database import DatabaseError
+from kiosk.journal import Change, Journal, SlotChange, SlotRecord, Step, View
+from kiosk.orders import Order, OrderState, TransitionRefused
+from kiosk.settings import InDoubt, Settings, Slot
+
+RETRY_SECONDS = 2.0  # after a write that failed (disk full), and the sweep for orders changed by another process
+IN_DOUBT = "in_doubt"  # the fault of a slot whose coil may stand half-way: a person looks before it turns again
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Vend:
+    """A vend under way, for whoever shows it. `order` is None for a test vend."""
+
+    slot: Slot
+    order: Order | None
+
+
+class NotNow(Exception):
+    """A test vend cannot be made now; the sentence says why."""
+
+
+class Dispatcher:
+    """Gives goods for paid orders, one after the other."""
+
+    def __init__(self, *, settings: Settings, journal: Journal, dispenser: Dispenser, clock: Clock) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._dispenser = dispenser
+        self._clock = clock
+        self._slots_of = {
+            product.id: tuple(slot for slot in settings.slots if slot.product_id == product.id)
+            for product in settings.products
+        }
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._board = asyncio.Lock()  # one vend at a time, test vends included
+        self._task: asyncio.Task[None] | None = None
+        self._listeners: list[Callable[[], None]] = []
+        self.vend: Vend | None = None
+        journal.subscribe(self._on_change)
+        dispenser.on_status(self._wake.set)
+
+    def on_vend(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever `vend` has changed."""
+        self._listeners.append(listener)
+
+    async def start(self) -> None:
+        """Settle what an earlier process left in doubt, then serve paid orders."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """Let a vend under way finish, begin no other."""
+        self._stopping = True
+        self._wake.set()
+        if self._task is not None:
+            await self._task
+
+    async def test_vend(self, slot_id: str, who: str) -> VendResult:
+        """Turn one slot for a technician; booked apart from sales. Raises `NotNow`, `UnknownSlot`, `DatabaseError`."""
+        slot = self._settings.slot(slot_id)
+        if slot is None:
+            raise NotNow(f"there is no slot {slot_id} in the ini")
+        if self._board.locked():
+            raise NotNow("the board is vending; try again when it has finished")
+        if not self._dispenser.status.ready:
+            raise NotNow(self._dispenser.status.reason)
+        async with self._board:
+            # The unit is taken from the stock before the motor turns: a cut in between must not leave it on the books.
+            await self._journal.change_slot(slot_id, "test_vend", who, _take_one)
+            result = await self._turn(Vend(slot, None))
+
+            def book(record: SlotRecord) -> SlotRecord:
+                if result.outcome is Outcome.NOT_DELIVERED:
+                    return replace(record, stock=record.stock + 1)
+                return record
+
+            await self._journal.change_slot(slot_id, f"test_vend_{result.outcome.value}", who, book)
+        return result
+
+    # The line of paid orders -------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        recovered = False
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                if not recovered:
+                    await self._recover()
+                    recovered = True
+                served = await self._serve_next()
+            except DatabaseError as error:
+                _log.error("paid orders wait: %s", error)
+                served = False
+            except Exception:
+                _log.exception("an order could not be served; it is tried again")
+                served = False
+            if not served:
+                try:
+                    await asyncio.wait_for(self._wake.wait(), RETRY_SECONDS)
+                except TimeoutError:
+                    continue
+
+    async def _serve_next(self) -> bool:
+        """Do the next thing for the oldest order that waits; False when there is nothing to do now."""
+        waiting = await self._journal.orders_in([OrderState.PAID, OrderState.DISPENSING])
+        if not waiting:
+            return False
+        for order in waiting:
+            if order.state is OrderState.DISPENSING and order.evidence is not None:
+                await self._settle_unfinished(order)  # only a mistake of ours leaves one: it is never vended again
+                return True
+            if self._too_late(order):
+                board = self._dispenser.status.reason
+                await self._give_up(order, f"the goods could not be given in time{board and ': '}{board}")
+                return True
+        if not self._dispenser.status.ready:
+            return False
+        async with self._board:
+            await self._serve(waiting[0])
+        return True
+
+    async def _serve(self, order: Order) -> None:
+        """Try one slot after the other until one delivers, the board cannot tell, or none is left."""
+        tried: list[str] = []
+        while True:
+            intent = await self._intend(order, tried)
+            if intent is None:
+                return
+            slot, order = intent
+            result = await self._turn(Vend(slot, order))
+            order = await self._book(order, slot, result)
+            if order.state is not OrderState.DISPENSING or result.cause is Cause.NOT_TAKEN:
+                return
+            tried.append(slot.id)
+
+    def _too_late(self, order: Order) -> bool:
+        limit = timedelta(seconds=self._settings.kiosk.dispense_within_seconds)
+        return order.confirmed_at is not None and self._clock.now() - order.confirmed_at > limit
+
+    async def _intend(self, order: Order, tried: Sequence[str]) -> tuple[Slot, Order] | None:
+        """Make the intent durable: which slot, which attempt, the board's evidence. None: nothing is to be vended."""
+        while True:
+            slot = self._choose(order, await self._journal.slots(), tried)
+            if slot is None:
+                reason = "no slot could deliver it" if order.attempts else "nothing was left to deliver"
+                await self._give_up(order, reason)
+                return None
+            evidence = self._dispenser.prepare(slot.address)
+            try:
+                changed = await self._journal.update(order.out_trade_no, _intent(slot, evidence))
+            except TransitionRefused as error:  # refunded by the command line in this very moment
+                _log.warning("not vended: %s", error)
+                return None
+            if changed.evidence == evidence:
+                return slot, changed
+
+    def _choose(self, order: Order, records: Mapping[str, SlotRecord], tried: Sequence[str]) -> Slot | None:
+        """The slot to try: the one whose unit the order already holds, else the fullest that can sell."""
+        if order.state is OrderState.DISPENSING and order.slot is not None:
+            return self._settings.slot(order.slot)
+        candidates = [
+            slot
+            for slot in self._slots_of.get(order.product_id, ())
+            if slot.id not in tried and slot.id in records and records[slot.id].sellable
+        ]
+        return max(candidates, key=lambda slot: records[slot.id].stock, default=None)
+
+    async def _turn(self, vend: Vend) -> VendResult:
+        self._show(vend)
+        try:
+            return await self._dispenser.vend(vend.slot.address)
+        except Exception as error:
+            _log.exception("the driver failed while vending slot %s", vend.slot.id)
+            return VendResult(Outcome.UNKNOWN, f"the driver failed: {error}")
+        finally:
+            self._show(None)
+
+    def _show(self, vend: Vend | None) -> None:
+        self.vend = vend
+        for listener in self._listeners:
+            listener()
+
+    # Outcomes ----------------------------------------------------------------------------------------------
+
+    async def _book(self, order: Order, slot: Slot, result: VendResult) -> Order:
+        """Make the outcome durable, however long the disk takes. Still `dispensing`: another try is to be made."""
+        detail = {"outcome": result.outcome.value, "board": result.detail, "proven": result.proven}
+
+        def decide(order: Order, view: View) -> Step | None:
+            if order.state is not OrderState.DISPENSING:
+                return None
+            match result.outcome:
+                case Outcome.DELIVERED:
+                    done = replace(order, state=OrderState.DISPENSED)
+                    return Step(done, "dispensed", detail, (SlotChange(slot.id),))
+                case Outcome.UNKNOWN:
+                    doubtful = replace(order, state=OrderState.IN_DOUBT, reason=result.detail)
+                    return Step(doubtful, "in_doubt", detail, (SlotChange(slot.id, fault=IN_DOUBT),))
+                case Outcome.NOT_DELIVERED:
+                    pass
+            match result.cause:
+                case Cause.NOT_TAKEN:  # the order keeps the unit and waits for the board
+                    return Step(replace(order, evidence=None), "not_taken", detail)
+                case Cause.EMPTY:  # the board knows better: what the books held was not there
+                    change = SlotChange(slot.id, stock_delta=-view.slots[slot.id].stock)
+                    return Step(replace(order, slot=None, evidence=None), "not_delivered", detail, (change,))
+                case Cause.SLOT:
+                    change = SlotChange(slot.id, stock_delta=1, fault=result.detail)
+                    return Step(replace(order, slot=None, evidence=None), "not_delivered", detail, (change,))
+                case Cause.MACHINE | None:
+                    change = SlotChange(slot.id, stock_delta=1, fault=result.detail)
+                    return Step(to_refunding(order, result.detail), "not_delivered", detail, (change,))
+
+        changed = await self._until_durable(order.out_trade_no, decide)
+        if changed.state is OrderState.IN_DOUBT:
+            await self._settle_doubt(changed)
+        return changed
+
+    async def _recover(self) -> None:
+        """Take up what an earlier process left; nothing that it may have begun is vended again."""
+        for order in await self._journal.orders_in([OrderState.DISPENSING]):
+            await self._settle_unfinished(order)
+        for order in await self._journal.orders_in([OrderState.IN_DOUBT]):
+            await self._settle_doubt(order)
+
+    async def _settle_unfinished(self, order: Order) -> None:
+        """Ask the board what became of a vend that nobody waited for."""
+        slot = self._settings.slot(order.slot or "")
+        if slot is None or order.evidence is None:
+            await self._give_up(order, "the process ended before a slot could deliver it")
+            return
+        result = await self._dispenser.recall(slot.address, order.evidence)
+        if result.outcome is Outcome.NOT_DELIVERED:
+            # The customer was sent away by a dark screen: the money goes back, there is no second attempt.
+            await self._give_up(order, result.detail)
+        else:
+            await self._book(order, slot, result)
+
+    async def _settle_doubt(self, order: Order) -> None:
+        if self._settings.kiosk.in_doubt is InDoubt.HOLD:
+            return
+        await self._give_up(order, f"nobody can tell whether it was delivered: {order.reason}")
+
+    async def _give_up(self, order: Order, reason: str) -> None:
+        def decide(order: Order, _: View) -> Step | None:
+            if order.state not in (OrderState.PAID, OrderState.DISPENSING, OrderState.IN_DOUBT):
+                return None
+            return _refund_step(order, reason)
+
+        await self._until_durable(order.out_trade_no, decide)
+
+    async def _until_durable(self, out_trade_no: str, decide: Callable[[Order, View], Step | None]) -> Order:
+        """Write what has happened in the world; it cannot be taken back, so a full disk only delays it."""
+        while True:
+            try:
+                return await self._journal.update(out_trade_no, decide)
+            except DatabaseError as error:
+                _log.error("order %s: %s", out_trade_no, error)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    def _on_change(self, change: Change) -> None:
+        if change.order is not None and change.order.state is OrderState.PAID:
+            self._wake.set()
+
+
+def _take_one(record: SlotRecord) -> SlotRecord:
+    return replace(record, stock=max(0, record.stock - 1))
+
+
+def _intent(slot: Slot, evidence: str) -> Callable[[Order, View], Step | None]:
+    def decide(order: Order, view: View) -> Step | None:
+        if order.state is OrderState.DISPENSING and order.evidence is not None:
+            raise TransitionRefused(order, OrderState.DISPENSING)  # begun once already
+        held = order.state is OrderState.DISPENSING and order.slot == slot.id
+        if not held and not view.slots[slot.id].sellable:
+            return None  # a technician was quicker: choose again
+        attempts = order.attempts + 1
+        intent = replace(order, state=OrderState.DISPENSING, slot=slot.id, attempts=attempts, evidence=evidence)
+        change = SlotChange(slot.id, stock_delta=0 if held else -1)
+        return Step(intent, "dispensing", {"attempt": attempts, "evidence": evidence}, (change,))
+
+    return decide
+
+
+def _refund_step(order: Order, reason: str) -> Step:
+    """Give up on delivering: the money goes back, and so does a unit that the order still holds."""
+    holds = order.state is OrderState.DISPENSING and order.slot is not None
+    changes = (SlotChange(order.slot, stock_delta=1),) if holds and order.slot is not None else ()
+    return Step(to_refunding(order, reason), "refunding", {"reason": reason}, changes)

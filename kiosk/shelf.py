@@ -1,0 +1,98 @@
+"""What can be sold now, kept in memory and refreshed after every change of the journal.
+
+Whoever needs stock without waiting (screen, readiness, codes) looks here; whoever decides looks in the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+from collections.abc import Callable, Mapping
+
+from kiosk.database import DatabaseError
+from kiosk.journal import Change, Journal, SlotRecord
+from kiosk.orders import OrderState
+from kiosk.settings import Settings, Slot
+
+RETRY_SECONDS = 2.0  # after a journal that could not be read
+
+_log = logging.getLogger(__name__)
+
+
+class SlotState(enum.Enum):
+    """A slot as the interfaces show it."""
+
+    OK = "ok"
+    SOLD_OUT = "sold_out"
+    JAMMED = "jammed"
+    DISABLED = "disabled"
+
+
+def slot_state(record: SlotRecord) -> SlotState:
+    """The one word for a slot; what a person has to mend comes before what a person has to fill."""
+    if record.disabled:
+        return SlotState.DISABLED
+    if record.fault is not None:
+        return SlotState.JAMMED
+    return SlotState.OK if record.stock > 0 else SlotState.SOLD_OUT
+
+
+class Shelf:
+    """Stock, what is spoken for, and how many orders stand in each state."""
+
+    def __init__(self, settings: Settings, journal: Journal) -> None:
+        self._journal = journal
+        self._slots_by_product = {
+            product.id: [slot.id for slot in settings.slots if slot.product_id == product.id]
+            for product in settings.products
+        }
+        self._planogram = settings.slots
+        self._stale = asyncio.Event()
+        self._listeners: list[Callable[[], None]] = []
+        self._task: asyncio.Task[None] | None = None
+        self.available: Mapping[str, int] = {}
+        self.records: Mapping[str, SlotRecord] = {}
+        self.counts: Mapping[OrderState, int] = {}
+        journal.subscribe(self._on_change)
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after what is on the shelf was looked up anew."""
+        self._listeners.append(listener)
+
+    async def start(self) -> None:
+        """Bring the planogram into the journal, look once, then keep up with it."""
+        await self._journal.set_up_slots(self._planogram)
+        await self._refresh()
+        self._task = asyncio.get_running_loop().create_task(self._keep_up())
+
+    async def stop(self) -> None:
+        """Stop keeping up."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def slots(self) -> list[tuple[Slot, SlotRecord]]:
+        """The planogram in the order of the ini, each slot with its record."""
+        return [(slot, self.records[slot.id]) for slot in self._planogram]
+
+    async def _refresh(self) -> None:
+        self.available = await self._journal.available(self._slots_by_product)
+        self.records = await self._journal.slots()
+        self.counts = await self._journal.counts()
+        for listener in self._listeners:
+            listener()
+
+    async def _keep_up(self) -> None:
+        while True:
+            await self._stale.wait()
+            self._stale.clear()
+            try:
+                await self._refresh()
+            except DatabaseError as error:
+                _log.error("the stock on the screen may be old: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
+                self._stale.set()
+
+    def _on_change(self, _: Change) -> None:
+        self._stale.set()

@@ -1,0 +1,108 @@
+"""What WeChat reaches: scans, payment and refund notifications. Nothing of the technician's page is here."""
+
+from __future__ import annotations
+
+import logging
+
+from tornado import web
+
+from kiosk.cashier import Cashier
+from kiosk.database import DatabaseError
+from kiosk.errors import NotForSale
+from kiosk.payments.wechat.notifications import SUCCESS_REPLY, Inbound, NotBelieved, failure_reply
+
+MAX_BODY_BYTES = 64 * 1024  # the contract's limit; WeChat's own messages are below 4 KiB
+
+_log = logging.getLogger(__name__)
+
+
+class _XmlHandler(web.RequestHandler):
+    """A WeChat endpoint: one POST, XML both ways, never a redirect, no XSRF (their servers have no cookie of ours)."""
+
+    def initialize(self, cashier: Cashier, inbound: Inbound) -> None:
+        """Take the parts."""
+        self.cashier = cashier
+        self.inbound = inbound
+
+    def set_default_headers(self) -> None:
+        """Name nothing but the content."""
+        self.set_header("Content-Type", "text/xml; charset=utf-8")
+        self.clear_header("Server")
+
+    def check_xsrf_cookie(self) -> None:
+        """WeChat signs its messages instead."""
+
+
+class ScanHandler(_XmlHandler):
+    """Native mode one: somebody scanned a product's code, and waits for the cashier to open on the phone."""
+
+    async def post(self) -> None:
+        """Answer with a prepay_id, or with the words that the customer reads."""
+        try:
+            scan = self.inbound.read_scan(self.request.body)
+        except NotBelieved as error:
+            _log.warning("a scan was not believed: %s", error)
+            self.finish(failure_reply(str(error)))
+            return
+        try:
+            order = await self.cashier.order_by_scan(scan.product_id, scan.openid, scan.nonce)
+        except NotForSale as error:
+            self.finish(self.inbound.scan_refused(scan, str(error)))
+            return
+        self.finish(self.inbound.scan_prepaid(scan, order.prepay_id or ""))
+
+
+class PaymentHandler(_XmlHandler):
+    """A payment notification. SUCCESS goes out only once the payment is durable."""
+
+    async def post(self) -> None:
+        """Take it, or say why not: then WeChat repeats it."""
+        try:
+            await self.cashier.payment_notified(self.inbound.read_payment(self.request.body))
+        except NotBelieved as error:
+            _log.warning("a payment notification was not believed: %s", error)
+            self.finish(failure_reply(str(error)))
+        except DatabaseError as error:
+            _log.error("a payment could not be made durable: %s", error)
+            self.finish(failure_reply("not stored, please repeat"))
+        else:
+            self.finish(SUCCESS_REPLY)
+
+
+class RefundHandler(_XmlHandler):
+    """A refund notification."""
+
+    async def post(self) -> None:
+        """Take it, or say why not: then WeChat repeats it."""
+        try:
+            await self.cashier.refund_notified(self.inbound.read_refund(self.request.body))
+        except NotBelieved as error:
+            _log.warning("a refund notification was not believed: %s", error)
+            self.finish(failure_reply(str(error)))
+        except DatabaseError as error:
+            _log.error("a refund could not be made durable: %s", error)
+            self.finish(failure_reply("not stored, please repeat"))
+        else:
+            self.finish(SUCCESS_REPLY)
+
+
+class HealthHandler(web.RequestHandler):
+    """Whether anybody is there."""
+
+    def get(self) -> None:
+        """Say ok."""
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.finish("ok")
+
+
+def public_application(cashier: Cashier, inbound: Inbound) -> web.Application:
+    """Everything that is meant for the internet."""
+    parts = {"cashier": cashier, "inbound": inbound}
+    return web.Application(
+        [
+            (r"/wxpay/scan", ScanHandler, parts),
+            (r"/wxpay/notify", PaymentHandler, parts),
+            (r"/wxpay/refund-notify", RefundHandler, parts),
+            (r"/healthz", HealthHandler),
+        ]
+    )

@@ -1,0 +1,91 @@
+"""What customers read, on the screen and on the phone, in each of the machine's languages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Words:
+    """One language. Texts with braces are for `str.format`."""
+
+    machine_number: str
+    help_line: str
+    scan: str
+    preparing: str
+    sold_out: str
+    just_paid: str
+    starting: str
+    starting_text: str
+    out_of_service: str
+    vending: str
+    take_goods: str
+    take_goods_text: str
+    failed: str
+    failed_text: str
+    failed_by_hand: str  # when the money cannot go back by itself
+    later: str  # a reason that is ours to mend: nothing that a customer could do
+    no_network: str
+    page: str
+    # On the phone, as the answer to a scan
+    unknown_product: str
+    try_again: str
+    scan_again: str
+    refund_reason: str
+
+
+WORDS = {
+    "zh_CN": Words(
+        machine_number="编号 {id}",
+        help_line="微信扫码付款，付款后自动出货",
+        scan="微信扫一扫",
+        preparing="二维码生成中",
+        sold_out="已售罄",
+        just_paid="已付款",
+        starting="正在启动",
+        starting_text="请稍候，马上就好",
+        out_of_service="暂停服务",
+        vending="正在出货，请稍候",
+        take_goods="请取走您的商品",
+        take_goods_text="{product}，谢谢惠顾",
+        failed="抱歉，未能出货",
+        failed_text="{amount} 将原路退回，订单尾号 {claim}",
+        failed_by_hand="{amount} 将由工作人员退款，订单尾号 {claim}",
+        later="机器正在维护，请稍后再来",
+        no_network="网络暂时中断，请稍后再来",
+        page="第 {page} 页，共 {pages} 页",
+        unknown_product="本机没有这种商品",
+        try_again="系统繁忙，请稍后重新扫码",
+        scan_again="请重新扫描屏幕上的二维码",
+        refund_reason="未能出货，自动退款",
+    ),
+    "en": Words(
+        machine_number="No. {id}",
+        help_line="Scan with WeChat and pay: your goods drop by themselves",
+        scan="Scan with WeChat",
+        preparing="Making a code",
+        sold_out="Sold out",
+        just_paid="Paid",
+        starting="Starting",
+        starting_text="One moment, please",
+        out_of_service="Out of service",
+        vending="Vending, please wait",
+        take_goods="Please take your goods",
+        take_goods_text="{product}. Thank you!",
+        failed="Sorry, this could not be delivered",
+        failed_text="{amount} is on its way back to you. Order ending in {claim}",
+        failed_by_hand="Our staff will refund {amount}. Order ending in {claim}",
+        later="We are working on it. Please come back later",
+        no_network="The network is down. Please come back later",
+        page="Page {page} of {pages}",
+        unknown_product="This machine does not sell that",
+        try_again="Busy at the moment: please scan again in a moment",
+        scan_again="Please scan the code on the screen again",
+        refund_reason="Could not be delivered: automatic refund",
+    ),
+}
+
+
+def price_text(fen: int) -> str:
+    """Money as it is read: ¥3.50."""
+    return f"¥{fen // 100}.{fen % 100:02d}"
