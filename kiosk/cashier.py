@@ -28,8 +28,8 @@ from kiosk.payments.gateway import (
     PaymentGateway,
     Prepared,
     PrepayRequest,
-    Refunded,
     RefundAccepted,
+    Refunded,
     RefundFailed,
     RefundNotice,
     RefundPending,
@@ -101,6 +101,7 @@ class Cashier:
         self._followers: dict[str, asyncio.Task[None]] = {}
         self._nudges: dict[str, asyncio.Event] = {}
         self._withdrawn: set[str] = set()
+        self._announcing: dict[str, asyncio.Task[Order | Refused | Unclear]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         journal.subscribe(self._on_change)
 
@@ -203,7 +204,15 @@ class Cashier:
         return await self._journal.open_order(order, self._slots_of[product.id], reusable_until=reusable_until)
 
     async def _announce(self, order: Order, *, urgent: bool) -> Order | Refused | Unclear:
-        """Tell WeChat of an order. If that did not certainly work, the order is withdrawn: nobody can pay it yet."""
+        """Tell WeChat of an order, once however often it is asked for at the same time (a scan sent twice)."""
+        number = order.out_trade_no
+        if number not in self._announcing:
+            task = self._announcing[number] = self._spawn(self._announce_once(order, urgent=urgent))
+            task.add_done_callback(lambda _: self._announcing.pop(number))
+        return await asyncio.shield(self._announcing[number])
+
+    async def _announce_once(self, order: Order, *, urgent: bool) -> Order | Refused | Unclear:
+        """If it did not certainly work, the order is withdrawn: nobody can pay it yet."""
         request = PrepayRequest(
             out_trade_no=order.out_trade_no,
             product_id=order.product_id,
@@ -440,7 +449,7 @@ class Cashier:
                 case RefundFailed(reason, fresh_number):
                     if order.state is OrderState.REFUND_FAILED:
                         return None
-                    # The next try gets a new number only if this one is dead for ever: else money could go back twice.
+                    # A new number only if this one is dead for ever: else money could go back twice.
                     serial = order.refund_serial + 1 if fresh_number else order.refund_serial
                     failed = replace(order, state=OrderState.REFUND_FAILED, refund_serial=serial, reason=reason)
                     return Step(failed, "refund_failed", {"reason": reason})

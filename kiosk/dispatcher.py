@@ -76,7 +76,7 @@ class Dispatcher:
             await self._task
 
     async def test_vend(self, slot_id: str, who: str) -> VendResult:
-        """Turn one slot for a technician; booked apart from sales. Raises `NotNow`, `UnknownSlot`, `DatabaseError`."""
+        """Turn one slot for a technician; booked apart from sales. Raises `NotNow` or `DatabaseError`."""
         slot = self._settings.slot(slot_id)
         if slot is None:
             raise NotNow(f"there is no slot {slot_id} in the ini")
@@ -85,7 +85,7 @@ class Dispatcher:
         if not self._dispenser.status.ready:
             raise NotNow(self._dispenser.status.reason)
         async with self._board:
-            # The unit is taken from the stock before the motor turns: a cut in between must not leave it on the books.
+            # Taken from the stock before the motor turns: a cut in between must not leave it on the books.
             await self._journal.change_slot(slot_id, "test_vend", who, _take_one)
             result = await self._turn(Vend(slot, None))
 
@@ -111,7 +111,7 @@ class Dispatcher:
             except DatabaseError as error:
                 _log.error("paid orders wait: %s", error)
                 served = False
-            except Exception:
+            except Exception:  # noqa: BLE001 - a mistake of ours with one order must not stop the sale of all others
                 _log.exception("an order could not be served; it is tried again")
                 served = False
             if not served:
@@ -148,7 +148,7 @@ class Dispatcher:
                 return
             slot, order = intent
             result = await self._turn(Vend(slot, order))
-            order = await self._book(order, slot, result)
+            order = await self._book(order, slot.id, result)
             if order.state is not OrderState.DISPENSING or result.cause is Cause.NOT_TAKEN:
                 return
             tried.append(slot.id)
@@ -189,7 +189,7 @@ class Dispatcher:
         self._show(vend)
         try:
             return await self._dispenser.vend(vend.slot.address)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever a driver does wrong, nobody knows what its motor did
             _log.exception("the driver failed while vending slot %s", vend.slot.id)
             return VendResult(Outcome.UNKNOWN, f"the driver failed: {error}")
         finally:
@@ -202,7 +202,7 @@ class Dispatcher:
 
     # Outcomes ----------------------------------------------------------------------------------------------
 
-    async def _book(self, order: Order, slot: Slot, result: VendResult) -> Order:
+    async def _book(self, order: Order, slot: str, result: VendResult) -> Order:
         """Make the outcome durable, however long the disk takes. Still `dispensing`: another try is to be made."""
         detail = {"outcome": result.outcome.value, "board": result.detail, "proven": result.proven}
 
@@ -212,23 +212,23 @@ class Dispatcher:
             match result.outcome:
                 case Outcome.DELIVERED:
                     done = replace(order, state=OrderState.DISPENSED)
-                    return Step(done, "dispensed", detail, (SlotChange(slot.id),))
+                    return Step(done, "dispensed", detail, (SlotChange(slot),))
                 case Outcome.UNKNOWN:
                     doubtful = replace(order, state=OrderState.IN_DOUBT, reason=result.detail)
-                    return Step(doubtful, "in_doubt", detail, (SlotChange(slot.id, fault=IN_DOUBT),))
+                    return Step(doubtful, "in_doubt", detail, (SlotChange(slot, fault=IN_DOUBT),))
                 case Outcome.NOT_DELIVERED:
                     pass
             match result.cause:
                 case Cause.NOT_TAKEN:  # the order keeps the unit and waits for the board
                     return Step(replace(order, evidence=None), "not_taken", detail)
                 case Cause.EMPTY:  # the board knows better: what the books held was not there
-                    change = SlotChange(slot.id, stock_delta=-view.slots[slot.id].stock)
+                    change = SlotChange(slot, stock_delta=-view.slots[slot].stock)
                     return Step(replace(order, slot=None, evidence=None), "not_delivered", detail, (change,))
                 case Cause.SLOT:
-                    change = SlotChange(slot.id, stock_delta=1, fault=result.detail)
+                    change = SlotChange(slot, stock_delta=1, fault=result.detail)
                     return Step(replace(order, slot=None, evidence=None), "not_delivered", detail, (change,))
                 case Cause.MACHINE | None:
-                    change = SlotChange(slot.id, stock_delta=1, fault=result.detail)
+                    change = SlotChange(slot, stock_delta=1, fault=result.detail)
                     return Step(to_refunding(order, result.detail), "not_delivered", detail, (change,))
 
         changed = await self._until_durable(order.out_trade_no, decide)
@@ -245,16 +245,19 @@ class Dispatcher:
 
     async def _settle_unfinished(self, order: Order) -> None:
         """Ask the board what became of a vend that nobody waited for."""
-        slot = self._settings.slot(order.slot or "")
-        if slot is None or order.evidence is None:
+        if order.slot is None or order.evidence is None:
             await self._give_up(order, "the process ended before a slot could deliver it")
             return
-        result = await self._dispenser.recall(slot.address, order.evidence)
+        slot = self._settings.slot(order.slot)
+        if slot is None:
+            result = VendResult(Outcome.UNKNOWN, f"slot {order.slot} is no longer in the ini")
+        else:
+            result = await self._dispenser.recall(slot.address, order.evidence)
         if result.outcome is Outcome.NOT_DELIVERED:
             # The customer was sent away by a dark screen: the money goes back, there is no second attempt.
             await self._give_up(order, result.detail)
         else:
-            await self._book(order, slot, result)
+            await self._book(order, order.slot, result)
 
     async def _settle_doubt(self, order: Order) -> None:
         if self._settings.kiosk.in_doubt is InDoubt.HOLD:

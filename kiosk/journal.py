@@ -330,7 +330,7 @@ class Journal:
             for listener in self._listeners:
                 try:
                     listener(change)
-                except Exception:
+                except Exception:  # noqa: BLE001 - the change is durable, the other listeners must hear of it
                     _log.exception("a listener failed at the event %s", change.event.kind)
 
 

@@ -59,7 +59,7 @@ class Storefront:
         words: Words,
         open_screen: Callable[[], Screen],
     ) -> None:
-        """`open_screen` is called in a thread, at the start and whenever the screen was lost; raises `ScreenError`."""
+        """`open_screen` is called in a thread, at the start and when the screen was lost; raises `ScreenError`."""
         self._settings = settings
         self._shelf = shelf
         self._readiness = readiness

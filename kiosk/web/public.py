@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 class _XmlHandler(web.RequestHandler):
-    """A WeChat endpoint: one POST, XML both ways, never a redirect, no XSRF (their servers have no cookie of ours)."""
+    """A WeChat endpoint: one POST, XML both ways, never a redirect, no XSRF (their servers hold no cookie)."""
 
     def initialize(self, cashier: Cashier, inbound: Inbound) -> None:
         """Take the parts."""

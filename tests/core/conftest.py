@@ -12,6 +12,7 @@ from core_values import SLOTS, SteppedClock
 from kiosk.journal import Journal
 from kiosk.orders import Channel, Order, OrderState, new_out_trade_no
 
+
 @pytest.fixture
 def clock() -> SteppedClock:
     return SteppedClock()

@@ -46,7 +46,7 @@ class TestOpening:
         """Five cans less one reserved are four that can be sold."""
         await journal.open_order(draft(), COLA, reusable_until=FOR_EVER_GOOD)
 
-        assert {"cola": 4} == await journal.available({"cola": COLA})
+        assert await journal.available({"cola": COLA}) == {"cola": 4}
 
     async def test_a_code_on_the_screen_holds_nothing(self, journal: Journal, draft: Draft) -> None:
         """A mode-two order takes its unit only when it is paid."""
@@ -55,7 +55,7 @@ class TestOpening:
         before = await journal.available({"cola": COLA})
         await journal.update(order.out_trade_no, to(OrderState.PAID))
 
-        assert ({"cola": 5}, {"cola": 4}) == (before, await journal.available({"cola": COLA}))
+        assert (before, await journal.available({"cola": COLA})) == ({"cola": 5}, {"cola": 4})
 
     async def test_the_last_unit_is_sold_once(self, journal: Journal, draft: Draft) -> None:
         """Ten customers at once for one can: one order, nine refusals, nothing left behind."""
@@ -64,9 +64,9 @@ class TestOpening:
             return_exceptions=True,
         )
 
-        assert 1 == sum(isinstance(result, Order) for result in results)
-        assert 9 == sum(isinstance(result, SoldOut) for result in results)
-        assert {OrderState.CREATED: 1} == await journal.counts()
+        assert sum(isinstance(result, Order) for result in results) == 1
+        assert sum(isinstance(result, SoldOut) for result in results) == 9
+        assert await journal.counts() == {OrderState.CREATED: 1}
 
     async def test_a_replayed_scan_gets_its_order_again(self, journal: Journal, draft: Draft) -> None:
         """The same nonce makes no second order, even at the same moment and after the order has gone on."""
@@ -78,7 +78,7 @@ class TestOpening:
         third = await journal.open_order(drafts[2], COLA, reusable_until=FOR_EVER_GOOD)
 
         assert first.out_trade_no == second.out_trade_no == third.out_trade_no
-        assert {OrderState.CLOSED: 1} == await journal.counts()
+        assert await journal.counts() == {OrderState.CLOSED: 1}
 
     async def test_a_customer_who_scans_again_gets_the_open_order(self, journal: Journal, draft: Draft) -> None:
         """Whoever cancels and scans again is not refused by the own reservation."""
@@ -104,15 +104,14 @@ class TestUpdating:
         order = await journal.open_order(draft(), COLA, reusable_until=FOR_EVER_GOOD)
 
         def dispense(order: Order, _: View) -> Step:
-            step = Step(replace(order, state=OrderState.DISPENSING), "dispensing", {}, (SlotChange("11", -1),))
-            return step
+            return Step(replace(order, state=OrderState.DISPENSING), "dispensing", {}, (SlotChange("11", -1),))
 
         with pytest.raises(TransitionRefused):
             await journal.update(order.out_trade_no, dispense)
 
         assert order == await journal.order(order.out_trade_no)
-        assert 3 == (await journal.slots())["11"].stock
-        assert ["created"] == [event.kind for event in await journal.story(order.out_trade_no)]
+        assert (await journal.slots())["11"].stock == 3
+        assert [event.kind for event in await journal.story(order.out_trade_no)] == ["created"]
 
     async def test_stock_and_order_change_together(self, journal: Journal, draft: Draft) -> None:
         """The intent takes the unit in the same transaction, and the event tells of both."""
@@ -124,8 +123,8 @@ class TestUpdating:
         await journal.update(order.out_trade_no, dispense)
         event = (await journal.story(order.out_trade_no))[-1]
 
-        assert 2 == (await journal.slots())["11"].stock
-        assert ("intent", "11", -1) == (event.kind, event.slot, event.stock_delta)
+        assert (await journal.slots())["11"].stock == 2
+        assert (event.kind, event.slot, event.stock_delta) == ("intent", "11", -1)
 
     async def test_stock_never_goes_below_nothing(self, journal: Journal, draft: Draft) -> None:
         """A step that takes more than there is is refused as a whole."""
@@ -160,7 +159,7 @@ class TestUpdating:
         )
 
         assert isinstance(results[1], ValueError)
-        assert {OrderState.PAID: 2, OrderState.CREATED: 1} == await journal.counts()
+        assert await journal.counts() == {OrderState.PAID: 2, OrderState.CREATED: 1}
 
     async def test_an_unknown_order_is_named(self, journal: Journal) -> None:
         """The sentence names the number that was asked for."""
@@ -174,7 +173,7 @@ class TestSlots:
         await journal.change_slot("11", "restock", "tester", lambda slot: replace(slot, stock=1))
         await journal.set_up_slots(SLOTS)
 
-        assert [1, 2, 1] == [record.stock for record in (await journal.slots()).values()]
+        assert [record.stock for record in (await journal.slots()).values()] == [1, 2, 1]
 
     async def test_stock_is_the_sum_of_its_events(self, journal: Journal, tmp_path: Path) -> None:
         """What the books say of a slot is what was put in less what was taken out."""
@@ -184,13 +183,13 @@ class TestSlots:
         total = connection.execute("SELECT sum(stock_delta) FROM events WHERE slot = '11'").fetchone()[0]
         connection.close()
 
-        assert 3 == total
+        assert total == 3
 
     async def test_a_jammed_slot_is_not_for_sale(self, journal: Journal) -> None:
         """What cannot be delivered is not available, though it is there."""
         await journal.change_slot("11", "jam", "tester", lambda slot: replace(slot, fault="jammed"))
 
-        assert {"cola": 2} == await journal.available({"cola": COLA})
+        assert await journal.available({"cola": COLA}) == {"cola": 2}
 
     async def test_an_unknown_slot_is_named(self, journal: Journal) -> None:
         """The sentence names the slot that was asked for."""
@@ -227,7 +226,7 @@ class TestReading:
         journal.subscribe(heard.append)
         order = await paid(journal, draft())
 
-        assert ["created", "paid"] == [change.event.kind for change in heard]
+        assert [change.event.kind for change in heard] == ["created", "paid"]
         assert order == heard[-1].order
 
 
@@ -252,7 +251,7 @@ class TestDurability:
         mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
         connection.close()
 
-        assert "wal" == mode
+        assert mode == "wal"
         assert await journal.check_integrity() is None
 
     def test_a_newer_journal_is_refused(self, tmp_path: Path, clock: SteppedClock) -> None:
@@ -261,7 +260,7 @@ class TestDurability:
         connection.execute("PRAGMA user_version = 999")
         connection.close()
 
-        with pytest.raises(DatabaseError, match="version 999.*install the newer program"):
+        with pytest.raises(DatabaseError, match=r"version 999.*install the newer program"):
             Journal(tmp_path, clock)
 
     def test_a_file_that_is_no_journal_is_named(self, tmp_path: Path, clock: SteppedClock) -> None:
