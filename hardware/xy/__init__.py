@@ -1,0 +1,1 @@
+"""XY / Xing Yuan boards ("VMC - upper computer" V3, frames FA FB): codec, driver, simulator."""
