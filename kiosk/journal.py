@@ -6,6 +6,7 @@ slot methods. Each is one transaction that also writes its event; what has retur
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import sqlite3
@@ -159,7 +160,12 @@ class Journal:
             if order.channel.reserves and _available(connection, order.product_id, slots) < 1:
                 raise SoldOut(f"{order.product_id} is sold out")
             _insert_order(connection, order)
-            detail = {"product": order.product_id, "amount_fen": order.amount_fen, "channel": order.channel.value}
+            detail = {
+                "state": order.state.value,
+                "product": order.product_id,
+                "amount_fen": order.amount_fen,
+                "channel": order.channel.value,
+            }
             return [_record(connection, Event(order.created_at, "created", detail, order.out_trade_no), order)]
 
         change = (await self._write(work))[0]
@@ -481,15 +487,13 @@ def _change_slot(connection: sqlite3.Connection, change: SlotChange, event: Even
 
 
 def _record(connection: sqlite3.Connection, event: Event, order: Order | None = None) -> Change:
-    connection.execute(
-        "INSERT INTO events (at, kind, out_trade_no, slot, stock_delta, detail) VALUES (?, ?, ?, ?, ?, ?)",
-        (
-            _micros(event.at),
-            event.kind,
-            event.out_trade_no,
-            event.slot,
-            event.stock_delta,
-            json.dumps(event.detail, ensure_ascii=False),
-        ),
-    )
+    last = connection.execute("SELECT id, hash FROM events ORDER BY id DESC LIMIT 1").fetchone() or (0, b"")
+    detail = json.dumps(event.detail, ensure_ascii=False)
+    row = (last[0] + 1, _micros(event.at), event.kind, event.out_trade_no, event.slot, event.stock_delta, detail)
+    connection.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, chained_hash(last[1], row)))
     return Change(event, order)
+
+
+def chained_hash(previous: bytes, row: Sequence[Any]) -> bytes:
+    """The hash of an event's columns (all but the hash itself, in their order) and of the event before it."""
+    return hashlib.sha256(previous + json.dumps(row, ensure_ascii=False).encode()).digest()

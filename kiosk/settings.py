@@ -173,6 +173,7 @@ class Settings:
     dispenser: DispenserSettings
     products: tuple[Product, ...]  # in the order of the ini
     slots: tuple[Slot, ...]  # in the order of the ini
+    secret_files: tuple[Path, ...] = ()  # what `kiosk check` wants readable by its owner only
 
     def product(self, product_id: str) -> Product | None:
         """The product with that id, if there is one."""

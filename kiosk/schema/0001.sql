@@ -54,7 +54,8 @@ CREATE TABLE slots (
     changed_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Everything that happened, in order: to an order, to a slot, or to the machine.
+-- Everything that happened, in order: to an order, to a slot, or to the machine. `hash` chains each event to the one before
+-- it (SHA-256 of that hash and of the event's own columns), so that a gap or an edit shows.
 CREATE TABLE events (
     id           INTEGER PRIMARY KEY,
     at           INTEGER NOT NULL,
@@ -62,7 +63,8 @@ CREATE TABLE events (
     out_trade_no TEXT,
     slot         TEXT,
     stock_delta  INTEGER NOT NULL DEFAULT 0,
-    detail       TEXT NOT NULL
+    detail       TEXT NOT NULL,
+    hash         BLOB NOT NULL
 ) STRICT;
 
 CREATE INDEX events_by_order ON events (out_trade_no, id) WHERE out_trade_no IS NOT NULL;
