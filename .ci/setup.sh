@@ -1,0 +1,119 @@
+#!/bin/sh
+# Makes .venv from a lock file, and installs the system packages that are missing where apt is there and may.
+# Does nothing, quickly, when that has been done already.
+#
+#   sh .ci/setup.sh run     what the machine needs to run
+#   sh .ci/setup.sh dev     and what its tests need
+#
+# PYTHON names the interpreter to use; python3 by default.
+set -eu
+
+profile=${1:-run}
+python=${PYTHON:-python3}
+cd "$(dirname "$0")/.."
+
+case $profile in
+run) lock=requirements.lock ;;
+dev) lock=requirements-dev.lock ;;
+*)
+    echo "setup: run or dev, not $profile" >&2
+    exit 2
+    ;;
+esac
+
+fail() {
+    echo "setup: $*" >&2
+    exit 1
+}
+
+# Two makes at once (make -j) take turns.
+if [ -z "${KIOSK_SETUP_LOCKED:-}" ] && command -v flock >/dev/null; then
+    KIOSK_SETUP_LOCKED=1 exec flock .ci/setup.sh sh .ci/setup.sh "$profile"
+fi
+
+command -v "$python" >/dev/null || fail "there is no $python; install Python 3.11 or newer"
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    fail "$("$python" --version) is too old: Python 3.11 or newer is needed; name one with: make PYTHON=python3.11"
+
+# --- system packages ---------------------------------------------------------------------------------------------
+
+as_root=
+if [ "$(id -u)" != 0 ]; then
+    as_root='sudo -n'
+fi
+
+may_install() {
+    command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }
+}
+
+# apt_install PACKAGE...: installs the first of them that the system offers.
+apt_install() {
+    may_install || return 1
+    echo "setup: installing $1 through apt-get" >&2
+    for update in no yes; do
+        if [ $update = yes ]; then
+            $as_root apt-get update -qq </dev/null >/dev/null || return 1
+        fi
+        for package in "$@"; do
+            if $as_root env DEBIAN_FRONTEND=noninteractive \
+                apt-get install -y -qq --no-install-recommends "$package" </dev/null >/dev/null 2>&1; then
+                return 0
+            fi
+        done
+    done
+    return 1
+}
+
+has_venv() {
+    "$python" -c 'import ensurepip, venv' 2>/dev/null
+}
+
+has_font() {
+    [ -e /usr/share/fonts/truetype/wqy/wqy-microhei.ttc ]
+}
+
+has_browser() {
+    command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null
+}
+
+has_venv || apt_install python3-venv || true
+has_venv || fail "$python cannot make virtual environments; run: sudo apt-get install python3-venv"
+
+if ! has_font && ! apt_install fonts-wqy-microhei; then
+    message='the Chinese font of the screen is missing; run: sudo apt-get install fonts-wqy-microhei'
+    if [ "$profile" = dev ]; then
+        fail "$message"
+    fi
+    echo "setup: $message" >&2 # the machine runs without it, and says so
+fi
+
+if [ "$profile" = dev ]; then
+    has_browser || apt_install chromium chromium-browser || true
+    has_browser || fail 'the tests of the pages need a browser; run: sudo apt-get install chromium'
+fi
+
+# --- the virtual environment -------------------------------------------------------------------------------------
+
+pip() {
+    .venv/bin/python -m pip --quiet --disable-pip-version-check --no-input "$@" </dev/null
+}
+
+# Another interpreter, another place or another lock make the environment anew; one for dev can run too.
+wanted=$({
+    "$python" -c 'import sys; print(sys.version, sys.base_prefix)'
+    pwd
+    cat requirements.lock requirements-dev.lock
+} | cksum)
+if [ "$wanted" != "$(cat .venv/.made-for-dev 2>/dev/null)" ] &&
+    { [ "$profile" = dev ] || [ "$wanted" != "$(cat .venv/.made-for-run 2>/dev/null)" ]; }; then
+    echo "setup: making .venv from $lock (a minute, once)" >&2
+    "$python" -m venv --clear .venv
+    pip install --require-hashes --requirement "$lock"
+    echo "$wanted" >".venv/.made-for-$profile"
+fi
+
+wanted=$(cksum <pyproject.toml)
+if [ "$wanted" != "$(cat .venv/.made-project 2>/dev/null)" ]; then
+    pip install --no-deps --no-build-isolation --editable .
+    echo "$wanted" >.venv/.made-project
+fi

@@ -1,0 +1,99 @@
+"""The password of the technician's page: an argon2id hash in a file that only its owner can read."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from argon2 import PasswordHasher, Type
+from argon2.exceptions import InvalidHashError, VerificationError
+
+MIN_PASSWORD_CHARACTERS = 8  # OWASP ASVS 5.0, 6.2.1
+MAX_PASSWORD_CHARACTERS = 256  # bounds what a stranger can make us hash
+MAX_HASH_BYTES = 1024  # an argon2id hash has about 100
+
+# OWASP's smallest recommendation for argon2id: 19 MiB, two passes, one lane. It fits a board with 512 MiB that paints
+# a screen beside it, and costs a guesser some 50 ms a try.
+_HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=Type.ID)
+
+# The commonest passwords of eight characters or more in published leaks, and what a kiosk invites.
+_COMMON = frozenset(
+    """
+    12345678 123456789 1234567890 12345679 87654321 123123123 11111111 00000000 88888888 66666666 12341234
+    11223344 147258369 987654321 0987654321 password password1 password12 password123 passw0rd p@ssw0rd p@ssword
+    qwertyui qwertyuiop qwerty123 qwerty12 1qaz2wsx 1q2w3e4r 1q2w3e4r5t q1w2e3r4 zaq12wsx asdfghjkl asdfasdf
+    iloveyou sunshine princess football baseball superman trustno1 starwars computer internet whatever welcome1
+    administrator admin123 admin1234 letmein1 abcd1234 abc12345 a1234567 a12345678 aa123456 woaini1314 woaini520
+    5201314520 wang1234 china123 vending1 vendingmachine kiosk123 kioskkiosk changeme default1 technician
+    """.split()  # noqa: SIM905 - words in a row are easier to read and to add to than a list of literals
+)
+
+
+class PasswordRefused(Exception):
+    """The password is not good enough; the sentence says why."""
+
+
+class PasswordFileError(Exception):
+    """The password file cannot be read or written; the sentence names it and says what to do."""
+
+
+def hash_password(password: str) -> str:
+    """The argon2id hash of a password; raises `PasswordRefused`. Takes some 50 ms: not for the event loop."""
+    if len(password) < MIN_PASSWORD_CHARACTERS:
+        raise PasswordRefused(f"the password must have at least {MIN_PASSWORD_CHARACTERS} characters")
+    if len(password) > MAX_PASSWORD_CHARACTERS:
+        raise PasswordRefused(f"the password must have at most {MAX_PASSWORD_CHARACTERS} characters")
+    if password.lower() in _COMMON or len(set(password)) == 1:
+        raise PasswordRefused("this password is among the first that anybody would try; choose another one")
+    return _HASHER.hash(password)
+
+
+def verify(password_hash: str, password: str) -> bool:
+    """Whether the password is the one that was hashed. Takes tens of milliseconds: not for the event loop."""
+    if len(password) > MAX_PASSWORD_CHARACTERS:
+        return False
+    try:
+        return _HASHER.verify(password_hash, password)
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+def set_password(file: Path, password: str) -> None:
+    """Replace the file atomically by the password's hash, mode 0600; raises `PasswordRefused`, `PasswordFileError`.
+
+    Whoever owned the file (or, if there was none, owns its folder) owns it afterwards, so that `sudo kiosk
+    set-password` does not lock out the user that the machine runs as.
+    """
+    password_hash = hash_password(password)
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = (file if file.exists() else file.parent).stat()
+        with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=f".{file.name}-", delete=False) as new:
+            try:  # the temporary file is 0600 from its creation on
+                new.write(password_hash + "\n")
+                new.flush()
+                if os.geteuid() == 0:
+                    os.fchown(new.fileno(), owner.st_uid, owner.st_gid)
+                os.fsync(new.fileno())
+                Path(new.name).replace(file)
+            except BaseException:
+                Path(new.name).unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise PasswordFileError(f"{file}: the password cannot be written: {error.strerror}") from error
+
+
+def load_hash(file: Path) -> str | None:
+    """The hash in the file; None if no password has been set. Raises `PasswordFileError`."""
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MAX_HASH_BYTES)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise PasswordFileError(f"{file}: the password cannot be read: {error.strerror}") from error
+    password_hash = content.decode("ascii", errors="replace").strip()
+    if not password_hash.startswith("$argon2id$"):
+        raise PasswordFileError(f"{file}: holds no password; set one with `kiosk set-password`")
+    return password_hash
