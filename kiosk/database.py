@@ -6,6 +6,8 @@ A `write` that has returned is on the disk (WAL, synchronous=FULL): it survives 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import queue
 import sqlite3
 import threading
@@ -181,6 +183,30 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
         raise DatabaseError(f"the journal {path} cannot be opened: {error}") from error
     _refuse_newer(path, version)
     return connection
+
+
+def backup(source: Path, target: Path) -> None:
+    """Make a consistent copy of the database at `source`, also while a machine writes to it.
+
+    The copy appears under its name only when it is whole and on the disk. Raises `DatabaseError`.
+    """
+    if target.exists():
+        raise DatabaseError(f"{target} exists already: a backup never overwrites one")
+    unfinished = target.with_name(target.name + ".unfinished")
+    try:
+        with contextlib.closing(connect_to_read(source)) as connection:
+            unfinished.unlink(missing_ok=True)
+            with contextlib.closing(sqlite3.connect(unfinished)) as copy:
+                connection.backup(copy)
+                copy.execute("PRAGMA journal_mode = DELETE")  # one file, to be carried anywhere
+        descriptor = os.open(unfinished, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        unfinished.rename(target)
+    except (OSError, sqlite3.Error) as error:
+        raise DatabaseError(f"the backup {target} could not be made: {error}") from error
 
 
 def _connect(path: Path) -> sqlite3.Connection:

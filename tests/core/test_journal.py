@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from core_values import COLA, NOON, SLOTS, SteppedClock
 
-from kiosk.database import DatabaseError
+from kiosk.audit import audit
+from kiosk.database import DatabaseError, backup
 from kiosk.journal import (
     JOURNAL_FILE,
     Change,
@@ -289,3 +290,18 @@ class TestDurability:
         assert "disk" in refused
         await journal.open_order(draft(), COLA, reusable_until=NOON)
         assert journal.error is None
+
+    async def test_a_backup_is_whole_while_the_machine_sells(
+        self, journal: Journal, draft: Draft, tmp_path: Path
+    ) -> None:
+        """A copy made in the middle of writing is a sound journal of some moment, and overwrites nothing."""
+        writing = asyncio.gather(
+            *(journal.open_order(draft(channel=Channel.NATIVE_TWO), COLA, reusable_until=NOON) for _ in range(200))
+        )
+        copy = tmp_path / "copy.sqlite"
+        await asyncio.to_thread(backup, tmp_path / JOURNAL_FILE, copy)
+        await writing
+
+        assert () == audit(copy).findings
+        with pytest.raises(DatabaseError, match="never overwrites"):
+            backup(tmp_path / JOURNAL_FILE, copy)
