@@ -95,7 +95,7 @@ fi
 # --- the virtual environment -------------------------------------------------------------------------------------
 
 pip() {
-    .venv/bin/python -m pip --quiet --disable-pip-version-check --no-input "$@" </dev/null
+    .venv/bin/python -m pip --quiet --quiet --disable-pip-version-check --no-input "$@" </dev/null
 }
 
 # Another interpreter, another place or another lock make the environment anew; one for dev can run too.

@@ -78,6 +78,14 @@ class PseudoTerminal:
         self._board_end = self._host_end = -1
         self._path = ""
 
+    def stop_taking(self) -> None:
+        """Take no more bytes from the host: its writes pile up, as behind a flow control that never opens."""
+        asyncio.get_running_loop().remove_reader(self._board_end)
+
+    def take_again(self) -> None:
+        """End `stop_taking`."""
+        asyncio.get_running_loop().add_reader(self._board_end, self._readable)
+
     def write(self, data: bytes) -> None:
         """Send bytes to the host; they are lost when nobody takes them, as on a real line."""
         self._carry(data, self._to_host)

@@ -199,11 +199,10 @@ class Section:
     def listen(self, key: str, default: str) -> tuple[str, int]:
         """Host and port to listen on; port 0 is any free one."""
         value = self._raw(key, default, "") or default
-        match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9A-Za-z.-]+)):([0-9]{1,5})", value)
-        if match is None or int(match[3]) > 65535:
+        address = parse_listen(value)
+        if address is None:
             self.note(key, "must be host:port, such as 127.0.0.1:8080, or [::1]:8080 for IPv6", value)
-            return default.rsplit(":", 1)[0], 0
-        return match[1] or match[2], int(match[3])
+        return address or ("", 0)
 
     @overload
     def path(self, key: str, default: str) -> Path: ...
@@ -274,6 +273,14 @@ def _wrong_with_address(value: str) -> str:
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
         return "must be https:// (http:// only for a loopback host such as 127.0.0.1)"
     return ""
+
+
+def parse_listen(text: str) -> tuple[str, int] | None:
+    """Host and port of `host:port` or `[IPv6]:port`; None if it is neither."""
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9A-Za-z.-]+)):([0-9]{1,5})", text)
+    if match is None or int(match[3]) > 65535:
+        return None
+    return match[1] or match[2], int(match[3])
 
 
 def is_loopback(host: str) -> bool:

@@ -111,7 +111,8 @@ class Session:
         self._decoder = codec.Decoder()
         self._link_reason = f"the serial port {port} has not been opened yet"
         self._polled = False
-        self._synced = False
+        self._synced = False  # our 31 was acknowledged
+        self._settled = False  # and the board polls again: what it reports after a 31 keeps it busy for seconds
         self._heard_at = 0.0  # loop time of the last good frame
         self._watch: asyncio.TimerHandle | None = None
         self._partial: asyncio.TimerHandle | None = None
@@ -142,6 +143,8 @@ class Session:
             return f"no board polls on {self._link.port}: is it switched on, and its cable plugged in?"
         if not self._synced:
             return f"the board on {self._link.port} has not acknowledged the synchronisation yet"
+        if not self._settled:
+            return f"the board on {self._link.port} is still reporting its selections"
         return ""
 
     @property
@@ -215,7 +218,7 @@ class Session:
 
     def _lose_sync(self) -> None:
         """The board may be another one now, or may have started anew: synchronise before anything else is said."""
-        self._synced = False
+        self._synced = self._settled = False
         self._in_flight = self._sync = None
         self._errands.clear()
         if self._vend is not None and self._vend.writes:
@@ -313,8 +316,9 @@ class Session:
             self._resends += errand.writes > 1
         self._note_answer(came_at)
         self._polls += 1
-        if not self._polled:
+        if not self._polled or self._settled is not self._synced:
             self._polled = True
+            self._settled = self._synced
             self._on_change()
         if errand is None and self._vend is None and self._synced:
             self._on_idle()
