@@ -22,14 +22,14 @@ def format_time(moment: datetime) -> str:
 def parse_time(text: str) -> datetime:
     """The aware moment that 14 digits mean. Raises ValueError."""
     if not (len(text) == 14 and text.isascii() and text.isdigit()):
-        raise ValueError(f"{text!r} is no time of 14 digits")
+        raise ValueError(f"{one_line(text)!r} is no time of 14 digits")
     return datetime.strptime(text, _TIME).replace(tzinfo=CHINA_STANDARD_TIME)
 
 
 def parse_fen(text: str) -> int:
     """An amount of money: whole fen, digits only. Raises ValueError."""
     if not (text.isascii() and text.isdigit() and len(text) <= 12):  # 12: ten thousand million yuan; int() takes any
-        raise ValueError(f"{text!r} is no amount in fen")
+        raise ValueError(f"{one_line(text)!r} is no amount in fen")
     return int(text)
 
 
