@@ -35,8 +35,8 @@ class Received:
     path: str
     body: bytes
     fields: Mapping[str, str]
-    headers: Mapping[str, str]
-    client: tuple[str, int]
+    certificate: str | None  # the common name on the client certificate
+    port: int  # of the client: the same for calls over one connection
 
 
 @dataclass
@@ -79,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         fields = {child.tag: child.text or "" for child in ET.fromstring(body)}  # noqa: S314 - our own product wrote it
         assert fields["sign"] == hand_sign(fields, seen.sign_type)
-        self.received = Received(self.path, body, fields, dict(self.headers), self.client_address)
+        self.received = Received(self.path, body, fields, _common_name(self.connection), self.client_address[1])
         seen.take(self.received)
         (seen.replies.pop(0) if seen.replies else right)(self)
 
@@ -141,6 +141,11 @@ class WeChatServer(ThreadingHTTPServer):
             self.shutdown()
             self._thread.join()
         self.server_close()
+
+
+def _common_name(connection: socket.socket) -> str | None:
+    certificate = connection.getpeercert() if isinstance(connection, ssl.SSLSocket) else None
+    return certificate["subject"][0][0][1] if certificate else None
 
 
 def right(handler: Handler) -> None:
