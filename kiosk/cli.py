@@ -1,0 +1,202 @@
+"""The commands. Thin: parse, call, print.
+
+Each command imports what it needs when it runs: `kiosk --help` loads nothing but click, and `kiosk run` shows its
+first screen sooner for not loading the simulators.
+"""
+
+# ruff: noqa: PLC0415 - the imports inside the commands are meant, see above
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from kiosk import __version__
+
+if TYPE_CHECKING:
+    from kiosk.settings import Settings
+
+BAD_INI = 2  # exit status of every command that cannot use the ini
+PRINTED_MODULE_PIXELS = 16  # some 900 pixels in all: sharp at 300 dpi on a label of 7 cm
+
+with_config = click.option(
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path),
+    default=Path("kiosk.ini"),
+    show_default=True,
+    help="The machine's settings.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def cli() -> None:
+    """Control a vending machine that sells through WeChat Pay."""
+
+
+@cli.command()
+@with_config
+def run(config: Path) -> None:
+    """Run the machine until SIGTERM or SIGINT; a vend under way is finished first."""
+    settings = _load(config)
+    from kiosk import logs
+    from kiosk.machine import run_machine
+
+    logs.set_up(_secrets(settings))
+    sys.exit(run_machine(settings))
+
+
+@cli.command()
+@with_config
+def check(config: Path) -> None:
+    """Read the ini and everything that it names; print each finding on a line of its own."""
+    from kiosk.checks import check as find
+    from kiosk.config import ConfigError, load
+
+    try:
+        findings = find(load(config))
+    except ConfigError as error:
+        click.echo("\n".join(error.findings))
+        sys.exit(BAD_INI if error.unreadable else 1)
+    if findings:
+        click.echo("\n".join(findings))
+        sys.exit(1)
+    click.echo(f"{config}: all well")
+
+
+@cli.command()
+@click.option("--buy", metavar="PRODUCT", help="Make one purchase without a person, print its steps, and stop.")
+@click.option("--headless", is_flag=True, help="Open no browser.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Where the phone page listens; any free port if 0.")
+@click.option("--native-mode", type=click.Choice(["one", "two"]), default="two", show_default=True)
+def demo(buy: str | None, headless: bool, port: int | None, native_mode: str) -> None:
+    """Run a whole machine with simulated WeChat Pay and board: nothing else is needed."""
+    from kiosk.settings import NativeMode
+    from kiosk.simulation.demo import run
+
+    sys.exit(run(buy=buy, headless=headless, port=port, native_mode=NativeMode(native_mode)))
+
+
+@cli.command()
+@click.argument("product")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE.png", help="Write a picture there.")
+@with_config
+def qr(product: str, output: Path | None, config: Path) -> None:
+    """Write the static code of PRODUCT as a PNG for printing; without -o print the link in it."""
+    settings = _load(config)
+    if settings.product(product) is None:
+        known = ", ".join(item.id for item in settings.products)
+        raise click.ClickException(f"{config}: there is no [product:{product}]; there are {known}")
+    if settings.wechatpay.public_url is None:
+        click.echo(f"{config}: without [wechatpay] public_url nobody will answer whoever scans this code", err=True)
+    import secrets
+    import time
+
+    from kiosk.payments.wechat.native import native_link
+
+    link = native_link(settings.wechatpay, product, time_stamp=int(time.time()), nonce=secrets.token_hex(16))
+    if output is None:
+        click.echo(link)
+        return
+    import qrcode
+    from qrcode.image.pil import PilImage
+
+    code = qrcode.QRCode(box_size=PRINTED_MODULE_PIXELS, border=4)  # four modules of quiet zone: ISO/IEC 18004
+    code.add_data(link)
+    try:
+        with output.open("wb") as file:
+            code.make_image(image_factory=PilImage).save(file, format="PNG")
+    except OSError as error:
+        raise click.ClickException(f"{output}: cannot be written: {error.strerror}") from error
+
+
+@cli.command("set-password")
+@with_config
+def set_password(config: Path) -> None:
+    """Set the password of the technician's page: from the terminal (twice), or one line of standard input."""
+    from kiosk.config import ConfigError, load_password_file
+    from kiosk.web import password
+
+    try:
+        file = load_password_file(config)
+    except ConfigError as error:
+        _refuse(error.findings)
+    if sys.stdin.isatty():
+        given = click.prompt("New password", hide_input=True, confirmation_prompt="Once more", prompt_suffix=": ")
+    else:
+        given = sys.stdin.readline().rstrip("\r\n")
+    try:
+        password.set_password(file, given)
+    except (password.PasswordRefused, password.PasswordFileError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"the password's hash is in {file}")
+
+
+@cli.command("simulate-board")
+@click.option("--protocol", type=click.Choice(["xy"]), required=True)
+@click.option("--link", type=click.Path(path_type=Path), help="Link the pseudo-terminal there.")
+def simulate_board(protocol: str, link: Path | None) -> None:  # noqa: ARG001 - there is one so far
+    """Simulate a vending board on a pseudo-terminal; print every frame and every item dropped."""
+    from hardware.xy.simulator import run_simulator
+
+    _run_until_stopped(lambda: run_simulator(link))
+
+
+@cli.command("simulate-wechat")
+@click.option("--listen", default="127.0.0.1:9000", show_default=True, metavar="HOST:PORT")
+@click.option(
+    "-c", "--config", type=click.Path(path_type=Path), help="Be the WeChat Pay of the merchant in this ini."
+)
+def simulate_wechat(listen: str, config: Path | None) -> None:
+    """Simulate WeChat Pay alone."""
+    from kiosk.ini import parse_listen
+
+    address = parse_listen(listen)
+    if address is None:
+        raise click.BadParameter("must be HOST:PORT, such as 127.0.0.1:9000", param_hint="--listen")
+    settings = None if config is None else _load(config)
+    from kiosk.simulation.wechat import run
+
+    _run_until_stopped(lambda: run(*address, settings))
+
+
+def _load(config: Path) -> Settings:
+    from kiosk.config import ConfigError, load
+
+    try:
+        return load(config)
+    except ConfigError as error:
+        _refuse(error.findings)
+
+
+def _refuse(findings: tuple[str, ...]) -> NoReturn:
+    click.echo("\n".join(findings), err=True)
+    sys.exit(BAD_INI)
+
+
+def _secrets(settings: Settings) -> list[str]:
+    """The values that no log may show."""
+    miniprogram = settings.miniprogram
+    values = [settings.wechatpay.api_key, settings.web.api_token, miniprogram.app_secret if miniprogram else None]
+    return [value for value in values if value]
+
+
+def _run_until_stopped(begin: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run something endless on an event loop until SIGTERM or SIGINT, then let it tidy up."""
+    import asyncio
+    import contextlib
+    import signal
+
+    async def guarded() -> None:
+        task = asyncio.ensure_future(begin())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(guarded())
