@@ -11,26 +11,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kiosk import __version__
+from kiosk.cli_config import BAD_INI, exit_with, load_or_exit, with_config
 
 if TYPE_CHECKING:
     from kiosk.settings import Settings
 
-BAD_INI = 2  # exit status of every command that cannot use the ini
 PRINTED_MODULE_PIXELS = 16  # some 900 pixels in all: sharp at 300 dpi on a label of 7 cm
-
-with_config = click.option(
-    "-c",
-    "--config",
-    type=click.Path(path_type=Path),
-    default=Path("kiosk.ini"),
-    show_default=True,
-    help="The machine's settings.",
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,7 +34,7 @@ def cli() -> None:
 @with_config
 def run(config: Path) -> None:
     """Run the machine until SIGTERM or SIGINT; a vend under way is finished first."""
-    settings = _load(config)
+    settings = load_or_exit(config)
     from kiosk import logs
     from kiosk.machine import run_machine
 
@@ -88,7 +79,7 @@ def demo(buy: str | None, headless: bool, port: int | None, native_mode: str) ->
 @with_config
 def qr(product: str, output: Path | None, config: Path) -> None:
     """Write the static code of PRODUCT as a PNG for printing; without -o print the link in it."""
-    settings = _load(config)
+    settings = load_or_exit(config)
     if settings.product(product) is None:
         known = ", ".join(item.id for item in settings.products)
         raise click.ClickException(f"{config}: there is no [product:{product}]; there are {known}")
@@ -125,7 +116,7 @@ def set_password(config: Path) -> None:
     try:
         file = load_password_file(config)
     except ConfigError as error:
-        _refuse(error.findings)
+        exit_with(error.findings)
     if sys.stdin.isatty():
         given = click.prompt("New password", hide_input=True, confirmation_prompt="Once more", prompt_suffix=": ")
     else:
@@ -159,24 +150,10 @@ def simulate_wechat(listen: str, config: Path | None) -> None:
     address = parse_listen(listen)
     if address is None:
         raise click.BadParameter("must be HOST:PORT, such as 127.0.0.1:9000", param_hint="--listen")
-    settings = None if config is None else _load(config)
+    settings = None if config is None else load_or_exit(config)
     from kiosk.simulation.wechat import run
 
     _run_until_stopped(lambda: run(*address, settings))
-
-
-def _load(config: Path) -> Settings:
-    from kiosk.config import ConfigError, load
-
-    try:
-        return load(config)
-    except ConfigError as error:
-        _refuse(error.findings)
-
-
-def _refuse(findings: tuple[str, ...]) -> NoReturn:
-    click.echo("\n".join(findings), err=True)
-    sys.exit(BAD_INI)
 
 
 def _secrets(settings: Settings) -> list[str]:
