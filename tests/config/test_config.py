@@ -334,6 +334,16 @@ BAD = [
 ]
 
 
+RANGES = [
+    ("kiosk", "dispense_within", 5, 3600),
+    ("wechatpay", "order_ttl", 5, 7200),
+    ("wechatpay", "code_ttl", 60, 7000),
+    ("wechatpay", "query_interval", 1, 60),
+    ("dispenser", "vend_timeout", 5, 600),
+    ("slot:11", "address", 0, 65535),
+]
+
+
 class TestMistakes:
     @pytest.mark.parametrize(("change", "expected"), BAD, ids=[expected[:60] for _, expected in BAD])
     def test_each_is_told_with_place_value_and_remedy(
@@ -341,6 +351,17 @@ class TestMistakes:
     ) -> None:
         """One mistake gives one sentence with section, key, bad value and what would be right."""
         assert expected in only_finding(write_ini(tmp_path, change))
+
+    @pytest.mark.parametrize(("section", "key", "low", "high"), RANGES)
+    def test_both_ends_of_a_range_are_in_it(
+        self, tmp_path: Path, section: str, key: str, low: int, high: int
+    ) -> None:
+        """The first and last value are accepted, their neighbours outside are not."""
+        for value in (low, high):
+            load(write_ini(tmp_path, in_section(section, f"{key} = {value}")))
+        for value in (low - 1, high + 1):
+            found = only_finding(write_ini(tmp_path, in_section(section, f"{key} = {value}")))
+            assert found == f"[{section}] {key} = '{value}': must be a whole number from {low} to {high}"
 
     def test_all_are_told_at_once(self, tmp_path: Path) -> None:
         """An ini with every kind of mistake is told off in one go, each finding naming the file."""
