@@ -83,7 +83,7 @@ class FakeDispenser:
 
     def prepare(self, address: int) -> str:
         """See `Dispenser`: a text that no other vend has, in this process or another."""
-        evidence = f"fake:{address}:{time.time_ns()}"
+        evidence = _evidence(address)
         self._prepared = (address, evidence)
         return evidence
 
@@ -91,11 +91,8 @@ class FakeDispenser:
         """See `Dispenser`."""
         if self._busy:
             raise RuntimeError("a vend is open already; this dispenser takes one order at a time")
-        if self._prepared is None or self._prepared[0] != address:
-            self.prepare(address)
-        assert self._prepared is not None  # noqa: S101 - for the type checker: prepare has just set it
-        _, evidence = self._prepared
-        self._prepared = None
+        prepared, self._prepared = self._prepared, None
+        evidence = prepared[1] if prepared is not None and prepared[0] == address else _evidence(address)
         self._busy = True
         self.vends += 1
         if self._next:
@@ -121,6 +118,10 @@ class FakeDispenser:
         if any(entry["evidence"] == evidence and entry["address"] == address for entry in booked):
             return VendResult(Outcome.DELIVERED, "the fake dispenser remembers that it dropped the item", proven=True)
         return VendResult(Outcome.UNKNOWN, "the fake dispenser remembers no such drop, but it may have been cut off")
+
+
+def _evidence(address: int) -> str:
+    return f"fake:{address}:{time.time_ns()}"
 
 
 def _book(ledger: Path, address: int, evidence: str) -> None:

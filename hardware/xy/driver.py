@@ -51,11 +51,11 @@ class _Prepared:
 
 @dataclass(eq=False)
 class _Order:
-    """A vend that is open. A result of None means: the board rebooted, its counter may tell."""
+    """A vend that is open. A number as its result means: the board rebooted, and that was its count before."""
 
     prepared: _Prepared
     errand: Errand
-    result: asyncio.Future[VendResult | None]
+    result: asyncio.Future[VendResult | int]
     reported: bool = False  # a 04 for it was seen
 
 
@@ -246,15 +246,13 @@ class XyDispenser:
                 f"within {self._vend_timeout_seconds:g} s",
             )
         result = order.result.result()
-        if result is not None:
+        if isinstance(result, VendResult):
             return result
         self._session.end_vend()
-        count = order.prepared.count_before
-        assert count is not None, "a reboot without a count ends the order at once"  # noqa: S101 - see _board_rebooted
-        limit = min(self._timing.recall_seconds, deadline - loop.time())
-        return await self._consult_counter(address, count, limit)
+        limit_seconds = min(self._timing.recall_seconds, deadline - loop.time())
+        return await self._consult_counter(address, result, limit_seconds)
 
-    def _end_order(self, result: VendResult | None) -> None:
+    def _end_order(self, result: VendResult | int) -> None:
         if self._order is not None and not self._order.result.done():
             self._order.result.set_result(result)
 
@@ -379,7 +377,7 @@ class XyDispenser:
         if order is None or not order.errand.writes:
             return  # not written yet: it will be, once the board is synchronised again
         if order.prepared.count_before is not None:
-            self._end_order(None)
+            self._end_order(order.prepared.count_before)
             return
         address = order.prepared.address
         self._end_order(VendResult(Outcome.UNKNOWN, f"the board rebooted while selection {address} was being vended"))

@@ -212,7 +212,6 @@ class Session:
                 timer.cancel()
         self._watch = self._partial = None
         self._decoder.reset()
-        self._seen.clear()
         self._polled = False
         self._lose_sync()
 

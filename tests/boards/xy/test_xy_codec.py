@@ -137,6 +137,13 @@ class TestNoise:
         """A POLL whose LEN became 255 is no frame at all: the next one is read at once."""
         assert Decoder().feed(bytes.fromhex("FA FB 41 FF") + codec.encode(codec.POLL)) == [codec.POLL]
 
+    def test_a_lost_line_takes_its_partial_frame_with_it(self) -> None:
+        """After a reset the next byte begins anew."""
+        decoder = Decoder()
+        decoder.feed(bytes.fromhex("FA FB 11 0C"))
+        decoder.reset()
+        assert decoder.feed(codec.encode(codec.POLL)) == [codec.POLL]
+
     def test_a_wrong_checksum_is_counted(self) -> None:
         """A frame with a wrong XOR is not read, and the counters say so."""
         decoder = Decoder()

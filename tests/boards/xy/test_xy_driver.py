@@ -23,7 +23,7 @@ WIRES = {
     "plain": Wire(),
     "one byte at a time": Wire(piece=1),
     "loss and noise": Wire(loss=0.004, noise=0.004, seed=7),
-    "more loss and noise": Wire(loss=0.02, noise=0.02, seed=11),
+    "more loss": Wire(loss=0.03, seed=11),
     "delays": Wire(delay_seconds=0.02),
 }
 
@@ -281,6 +281,22 @@ class TestHazard4And6Recall:
         assert ended.outcome is Outcome.UNKNOWN
         assert words in ended.detail
         assert made.orders() == []
+
+    async def test_a_count_that_may_be_another_selections_is_not_believed(self, hand_bench: HandBenchMaker) -> None:
+        """A board that does not repeat the selection: while an older question is open, its answer proves nothing."""
+        made = await hand_bench(sales_counter=True)
+        text = bytes.fromhex("0001 0000015E 05 08 0064 00")
+        assert await made.board.say(Frame(Command.SELECTION_REPORT, 1, text)) == codec.ACK
+        while (await made.board.poll()).command != Command.MENU:
+            pass
+        made.board.send(codec.ACK)  # the count of selection 1 is on its way
+        recall = asyncio.create_task(made.dispenser.recall(2, '{"packno":1,"frame":"fafb","count":41}'))
+        await asyncio.sleep(0)
+        assert (await made.board.poll()).text == bytes.fromhex("47000002")
+        made.board.send(codec.ACK)
+        answer = Frame(Command.MENU_ANSWER, 2, bytes.fromhex("4700 0000002A 00001068"))
+        assert await made.board.say(answer) == codec.ACK
+        assert "did not tell" in (await recall).detail
 
     async def test_a_recall_without_a_board_ends(self, bench: BenchMaker) -> None:
         """A board that is not there cannot tell; the recall ends within its own limit."""
