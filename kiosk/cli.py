@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kiosk import __version__
+from kiosk import __version__, cli_books
 from kiosk.cli_config import BAD_INI, exit_with, load_or_exit, with_config
 
 if TYPE_CHECKING:
@@ -154,6 +154,10 @@ def simulate_wechat(listen: str, config: Path | None) -> None:
     from kiosk.simulation.wechat import run
 
     _run_until_stopped(lambda: run(*address, settings))
+
+
+for command in (cli_books.orders, cli_books.refund, cli_books.journal):
+    cli.add_command(command)
 
 
 def _secrets(settings: Settings) -> list[str]:

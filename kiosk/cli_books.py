@@ -1,0 +1,189 @@
+"""The commands that read or change the books: orders, refund, journal. All work while the machine runs."""
+
+# ruff: noqa: PLC0415 - the imports inside the commands are meant: `kiosk --help` and `kiosk run` load nothing for these
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kiosk.cli_config import load_or_exit, with_config
+
+if TYPE_CHECKING:
+    from kiosk.orders import Order
+    from kiosk.settings import Settings
+
+COLUMNS = (
+    "out_trade_no",
+    "transaction_id",
+    "product_id",
+    "slot",
+    "amount",
+    "state",
+    "created_at",
+    "paid_at",
+    "finished_at",
+)
+
+
+class Since(click.ParamType[datetime]):
+    """A time: ISO 8601 (local where it names no offset), a date, or how long ago: 90m, 24h, 7d."""
+
+    name = "time"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Read it, or say what would be right."""
+        units = {"m": "minutes", "h": "hours", "d": "days"}
+        if value[:-1].isdigit() and value[-1] in units:
+            return datetime.now(UTC) - timedelta(**{units[value[-1]]: int(value[:-1])})
+        try:
+            return datetime.fromisoformat(value).astimezone(UTC)
+        except ValueError:
+            self.fail(f"{value} is no time: write 2026-11-23, 2026-11-23T08:00 or 24h", param, ctx)
+
+
+@click.command()
+@click.option("--state", help="Only orders in this state, such as dispensed or refund_failed.")
+@click.option("--since", type=Since(), metavar="T", help="Only orders made since: 2026-11-23, 2026-11-23T08:00, 24h.")
+@click.option("--csv", "as_csv", is_flag=True, help="As comma-separated values; amounts in fen.")
+@with_config
+def orders(state: str | None, since: datetime | None, as_csv: bool, config: Path) -> None:
+    """List the orders in the journal, newest first."""
+    settings = load_or_exit(config)
+    from kiosk.database import DatabaseError
+    from kiosk.journal import read_orders
+    from kiosk.orders import OrderState
+
+    known = [each.value for each in OrderState]
+    if state is not None and state not in known:
+        raise click.BadParameter(f"{state} is no state; there are {', '.join(known)}", param_hint="--state")
+    try:
+        found = read_orders(settings.kiosk.data_dir, [OrderState(state)] if state else [], since)
+    except DatabaseError as error:
+        raise click.ClickException(str(error)) from error
+    if as_csv:
+        _print_csv(found)
+    else:
+        _print_table(found)
+
+
+@click.command()
+@click.argument("out_trade_no")
+@with_config
+def refund(out_trade_no: str, config: Path) -> None:
+    """Ask for a refund of a paid order; the machine carries it out while it runs, or when it starts."""
+    settings = load_or_exit(config)
+    import asyncio
+
+    from kiosk.database import DatabaseError
+    from kiosk.errors import RefundRefused
+    from kiosk.journal import UnknownOrder
+
+    try:
+        order = asyncio.run(_refund(settings, out_trade_no))
+    except (DatabaseError, RefundRefused, UnknownOrder) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"the refund {order.out_refund_no} of {_yuan(order.paid_fen or 0)} yuan is asked for")
+
+
+@click.group()
+def journal() -> None:
+    """Look after the journal: verify, backup."""
+
+
+@journal.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@with_config
+def verify(file: Path | None, config: Path) -> None:
+    """Check that the journal's story holds together: the machine's own, or a copy in FILE."""
+    from kiosk.audit import audit
+    from kiosk.database import DatabaseError
+
+    path = file or _journal_file(config)
+    try:
+        found = audit(path)
+    except DatabaseError as error:
+        raise click.ClickException(str(error)) from error
+    for line in found.findings:
+        click.echo(line)
+    for line in found.unsettled:
+        click.echo(f"unsettled: order {line}")
+    click.echo(f"{path}: {found.events} events, {found.orders} orders, {len(found.findings)} findings")
+    sys.exit(1 if found.findings else 0)
+
+
+@journal.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@with_config
+def backup(file: Path, config: Path) -> None:
+    """Copy the journal to FILE, consistently, also while the machine sells."""
+    from kiosk.database import DatabaseError
+    from kiosk.database import backup as make
+
+    try:
+        make(_journal_file(config), file)
+    except DatabaseError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"the journal is copied to {file}")
+
+
+async def _refund(settings: Settings, out_trade_no: str) -> Order:
+    from kiosk.cashier import request_refund
+    from kiosk.clock import SystemClock
+    from kiosk.database import DatabaseError
+    from kiosk.journal import JOURNAL_FILE, Journal
+
+    if not (settings.kiosk.data_dir / JOURNAL_FILE).exists():
+        raise DatabaseError(f"there is no journal in {settings.kiosk.data_dir}")
+    books = Journal(settings.kiosk.data_dir, SystemClock())
+    try:
+        return await request_refund(books, out_trade_no, "the command line")
+    finally:
+        await books.close()
+
+
+def _journal_file(config: Path) -> Path:
+    from kiosk.journal import JOURNAL_FILE
+
+    return load_or_exit(config).kiosk.data_dir / JOURNAL_FILE
+
+
+def _cells(order: Order) -> list[str]:
+    times = (order.created_at, order.paid_at, order.finished_at)
+    return [
+        order.out_trade_no,
+        order.transaction_id or "",
+        order.product_id,
+        order.slot or "",
+        str(order.amount_fen),
+        order.state.value,
+        *("" if at is None else at.astimezone().isoformat(timespec="seconds") for at in times),
+    ]
+
+
+def _print_csv(found: list[Order]) -> None:
+    import csv
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(_cells(order) for order in found)
+
+
+def _print_table(found: list[Order]) -> None:
+    for order in found:
+        made = order.created_at.astimezone()
+        line = (
+            f"{made:%Y-%m-%d %H:%M:%S}  {order.out_trade_no:32}  {order.state.value:16}  {_yuan(order.amount_fen):>8}"
+        )
+        click.echo(
+            f"{line}  {order.product_id:16}  {order.slot or '-':6}{'  ' + order.reason if order.reason else ''}"
+        )
+    click.echo(f"{len(found)} orders")
+
+
+def _yuan(fen: int) -> str:
+    return f"{fen // 100}.{fen % 100:02d}"
