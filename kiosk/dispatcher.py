@@ -136,21 +136,22 @@ class Dispatcher:
         if not self._dispenser.status.ready:
             return False
         async with self._board:
-            await self._serve(waiting[0])
-        return True
+            return await self._serve(waiting[0])
 
-    async def _serve(self, order: Order) -> None:
-        """Try one slot after the other until one delivers, the board cannot tell, or none is left."""
+    async def _serve(self, order: Order) -> bool:
+        """Try slot after slot until one delivers, the board cannot tell, or none is left. False: it is to wait."""
         tried: list[str] = []
         while True:
             intent = await self._intend(order, tried)
             if intent is None:
-                return
+                return True
             slot, order = intent
             result = await self._turn(Vend(slot, order))
             order = await self._book(order, slot.id, result)
-            if order.state is not OrderState.DISPENSING or result.cause is Cause.NOT_TAKEN:
-                return
+            if result.cause is Cause.NOT_TAKEN:
+                return False
+            if order.state is not OrderState.DISPENSING:
+                return True
             tried.append(slot.id)
 
     def _too_late(self, order: Order) -> bool:

@@ -202,14 +202,22 @@ class TestTime:
     async def test_a_call_that_waited_too_long_for_a_thread_is_not_sent(
         self, main: WeChatServer, backup: WeChatServer, make_gateway: MakeGateway
     ) -> None:
-        """Its time counts from the moment it was asked for."""
+        """Its time counts from the moment it was asked for; a try that cannot end in time is not begun."""
         main.seen.replies += [silence] * 4
-        backup.seen.replies += [silence] * 4
-        limits = Limits(urgent=FAST.urgent, background=CallLimits(0.5, 0.5, 0.5))
-        gateway = make_gateway(main, backup, limits=limits)
+        gateway = make_gateway(main, backup, limits=Limits(FAST.urgent, CallLimits(0.5, 0.6, 0.8)))
         answers = await asyncio.gather(*(gateway.query(NUMBER) for _ in range(8)))
         assert all(isinstance(answer, Unclear) for answer in answers)
-        assert len(main.seen.calls) == 4
+        assert "no thread" in answers[-1].reason
+        assert (len(main.seen.calls), len(backup.seen.calls)) == (4, 0)
+
+    async def test_answers_in_drops_do_not_keep_the_threads(
+        self, main: WeChatServer, backup: WeChatServer, make_gateway: MakeGateway
+    ) -> None:
+        """After as many of them as there are threads, the next customer is served."""
+        main.seen.replies += [drips] * 4
+        gateway = make_gateway(main, backup)
+        await asyncio.gather(*(gateway.prepay(ORDER, urgent=True) for _ in range(4)))
+        assert isinstance(await gateway.prepay(ORDER, urgent=True), Prepared)
 
     async def test_the_event_loop_stays_free(
         self, main: WeChatServer, backup: WeChatServer, make_gateway: MakeGateway

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 URGENT_THREADS = 4  # people who scan within the same second at one machine
 BACKGROUND_THREADS = 4  # 60 codes asked for every 3 s at 0.1 s a call keep two busy; the others bear slow answers
 CONNECT_FAILURES_UNTIL_BACKUP = 2  # more than so many since its last answer (the official SDK's rule)
-LEAST_REPEAT_SECONDS = 0.3  # with less left, a TLS handshake and an answer do not fit in
+LEAST_TRY_SECONDS = 0.3  # with less left, a TLS handshake and an answer do not fit in: nothing is sent
 
 _AGAIN = frozenset({"SYSTEMERROR", "BIZERR_NEED_RETRY"})  # their own fault: repeat unchanged, say the error tables
 _HEADERS = {
@@ -235,8 +235,7 @@ class _Line:
         host = self._hosts.first()
         reasons: list[str] = []
         for target in (host, self._hosts.other(host)):
-            left = deadline - time.monotonic()
-            if left <= (LEAST_REPEAT_SECONDS if reasons else 0):
+            if deadline - time.monotonic() < LEAST_TRY_SECONDS:
                 break
             try:
                 raw, server_date = self._exchange(target, path, body, limits, deadline)
