@@ -48,6 +48,7 @@ class Seen:
     sign_type: SignType = SignType.HMAC_SHA256
     silence_over: threading.Event = field(default_factory=threading.Event)
     date: str | None = None
+    flooded_bytes: int = 0
     arrival: threading.Condition = field(default_factory=threading.Condition)
 
     def take(self, call: Received) -> None:
@@ -70,6 +71,7 @@ class Handler(BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body go in two writes
     server: WeChatServer
     received: Received
 
@@ -199,6 +201,18 @@ def reset(handler: Handler) -> None:
     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     handler.close_connection = True
     handler.connection.close()
+
+
+def flood(handler: Handler) -> None:
+    """An answer of a gigabyte, as fast as it is taken."""
+    handler.send(b"<xml><a>", length=1 << 30)
+    try:
+        for _ in range(1 << 14):
+            handler.wfile.write(b"x" * (1 << 16))
+            handler.server.seen.flooded_bytes += 1 << 16
+    finally:
+        handler.close_connection = True
+        handler.server.seen.silence_over.set()
 
 
 def drips(handler: Handler) -> None:

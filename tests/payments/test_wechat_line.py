@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import logging
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from payments_server import (
     drips,
     drips_headers,
     failure,
+    flood,
     raw,
     reset,
     silence,
@@ -38,7 +40,7 @@ BODILESS_ERROR = raw(b"", 500)
 PORTAL = raw(b"<!DOCTYPE html><html><body>Log in to this network</body></html>", Content_Type="text/html")
 CUT = raw(signed(NOTICE | {"trade_state": "SUCCESS"})[:-40])
 OVERSIZED = raw(plain_xml({"return_code": "SUCCESS", "padding": "x" * 70_000}))
-COMPRESSED = raw(b"\x1f\x8b\x08", Content_Encoding="gzip")
+COMPRESSED = raw(gzip.compress(bytes(100_000_000), 1), Content_Encoding="gzip")
 REDIRECT = raw(b"", 302, Location="http://localhost:1/pay/orderquery")
 UNSIGNED_SYSTEMERROR = raw(plain_xml({"return_code": "FAIL", "return_msg": "x", "err_code": "SYSTEMERROR"}))
 
@@ -97,6 +99,15 @@ class TestRepeats:
         assert gateway.reachability.consecutive_failures == 1
         assert gateway.reachability.last_error == answer.reason
         assert gateway.reachability.last_answer_at is None
+
+    async def test_a_flood_is_cut_off(
+        self, main: WeChatServer, backup: WeChatServer, make_gateway: MakeGateway
+    ) -> None:
+        """A gigabyte is not read to its end, only as far as the buffers of the network reach."""
+        main.seen.replies.append(flood)
+        assert isinstance(await make_gateway(main, backup).query(NUMBER), Paid)
+        assert await asyncio.to_thread(main.seen.silence_over.wait, 5)
+        assert main.seen.flooded_bytes < 16 << 20
 
     async def test_a_redirect_is_not_followed(
         self, main: WeChatServer, backup: WeChatServer, absent: WeChatServer, make_gateway: MakeGateway
@@ -237,15 +248,15 @@ class TestTime:
     async def test_closing_lets_calls_end_and_then_takes_no_more(
         self, main: WeChatServer, backup: WeChatServer, make_gateway: MakeGateway
     ) -> None:
-        """A refund under way is not cut off."""
-        main.seen.replies.append(silence)
+        """A refund under way is not cut off, nor one that waits for a thread."""
+        main.seen.replies += [silence] * 4
         gateway = make_gateway(main, backup)
-        under_way = asyncio.create_task(gateway.query(NUMBER))
-        await asyncio.to_thread(main.seen.wait_for, 1)
+        under_way = [asyncio.create_task(gateway.query(NUMBER)) for _ in range(6)]
+        await asyncio.to_thread(main.seen.wait_for, 4)
         await gateway.aclose()
-        assert isinstance(await under_way, Paid)
+        assert all(isinstance(answer, Paid) for answer in await asyncio.gather(*under_way))
         assert isinstance(await gateway.query(NUMBER), Unclear)
-        assert len(backup.seen.calls) == 1
+        assert (len(main.seen.calls), len(backup.seen.calls)) == (6, 4)
 
 
 class TestHosts:

@@ -105,14 +105,14 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_bodies_are_refused_at_once(name: str) -> None:
-    """Each is refused at its first offence, within a millisecond (best of twenty: others use this machine too)."""
+    """Each is refused at its first offence, within a millisecond of processor time (best of twenty)."""
     body, sentence = HOSTILE[name]
     best_seconds = 1.0
     for _ in range(20):
-        started = time.perf_counter()
+        started = time.thread_time()
         with pytest.raises(XmlRefused, match=sentence):
             parse(body)
-        best_seconds = min(best_seconds, time.perf_counter() - started)
+        best_seconds = min(best_seconds, time.thread_time() - started)
     assert best_seconds < 0.001
 
 
