@@ -51,6 +51,8 @@ QUERY_CUSTOMER_SECONDS = 5  # somebody has entered the order and is paying now
 QUERY_CODE_SECONDS = 20  # nobody may ever scan it
 CLOSE_RETRY_SECONDS = (1.0, 30.0)  # first and longest wait; WeChat does not close orders younger than 5 minutes
 REFUND_RETRY_SECONDS = (1.0, 30.0)  # first and longest wait; a refund may be PROCESSING for a day
+# Refusals that concern one order; every other permanent one concerns the merchant, and so every order.
+OF_ONE_ORDER = frozenset({"ORDERPAID", "ORDERCLOSED", "OUT_TRADE_NO_USED"})
 SWEEP_SECONDS = 5  # finds orders that another process (the command line) has changed
 
 _log = logging.getLogger(__name__)
@@ -230,7 +232,7 @@ class Cashier:
             self.withdraw(order.out_trade_no)
             raise
         self.withdraw(order.out_trade_no)
-        if isinstance(answer, Refused) and answer.permanent:
+        if isinstance(answer, Refused) and answer.permanent and answer.code not in OF_ONE_ORDER:
             self._answered(f"{answer.message} ({answer.code})")
         _log.warning("order %s could not be announced: %s", order.out_trade_no, answer)
         return answer

@@ -8,11 +8,14 @@ import secrets
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
-from display.screen import Screen
+from display.framebuffer import Framebuffer
+from display.png_file import PngFile
+from display.screen import NullScreen, Screen
 from hardware.dispenser import Dispenser
 from kiosk.cashier import Cashier
 from kiosk.clock import Clock, SystemClock
@@ -24,7 +27,7 @@ from kiosk.payments.wechat.gateway import WeChatGateway
 from kiosk.payments.wechat.native import native_link
 from kiosk.payments.wechat.notifications import Inbound
 from kiosk.readiness import Readiness
-from kiosk.settings import DispenserDriver, ListenAddress, NativeMode, Settings
+from kiosk.settings import DispenserDriver, DisplayDriver, ListenAddress, NativeMode, Settings
 from kiosk.shelf import Shelf
 from kiosk.storefront import Storefront
 from kiosk.web.local import Site, local_application
@@ -34,6 +37,8 @@ from kiosk.words import WORDS
 BODY_SECONDS = 5  # a sender that needs longer for one message is not WeChat
 IDLE_CONNECTION_SECONDS = 75  # keeps a reverse proxy's connections, not a stranger's
 MAX_HEADER_BYTES = 8 * 1024
+DEFAULT_FRAMEBUFFER = Path("/dev/fb0")
+FAKE_DROPS = "drops.jsonl"  # what the fake dispenser dropped, in the data folder
 
 _log = logging.getLogger(__name__)
 
@@ -197,7 +202,7 @@ def make_dispenser(settings: Settings) -> Dispenser:
         case DispenserDriver.FAKE:
             from hardware.fake import FakeDispenser  # noqa: PLC0415
 
-            return FakeDispenser()
+            return FakeDispenser(ledger=settings.kiosk.data_dir / FAKE_DROPS)
         case DispenserDriver.XY:
             from hardware.xy.driver import XyDispenser  # noqa: PLC0415
 
@@ -212,12 +217,21 @@ def make_dispenser(settings: Settings) -> Dispenser:
                 sales_counter=chosen.xy.sales_counter,
             )
         case DispenserDriver.MODBUS | DispenserDriver.TCN | DispenserDriver.MDB:
-            raise NotImplementedError(chosen.driver)
+            raise ValueError(f"dispenser driver {chosen.driver.value} is not part of this version")
 
 
 def screen_opener(settings: Settings) -> Callable[[], Screen]:
-    """What opens the screen that the ini names; each call opens it anew."""
-    raise NotImplementedError
+    """What opens the screen that the ini names; each call opens it anew, and raises `ScreenError`."""
+    display = settings.display
+    match display.driver:
+        case DisplayDriver.FRAMEBUFFER:
+            return lambda: Framebuffer(display.device or DEFAULT_FRAMEBUFFER, display.rotate)
+        case DisplayDriver.FILE:
+            return lambda: PngFile(display.device or Path("screen.png"), display.width, display.height)
+        case DisplayDriver.NONE:
+            return lambda: NullScreen(display.width, display.height)
+        case DisplayDriver.WINDOW:
+            raise ValueError("display driver window is not part of this version")
 
 
 def _static_codes(settings: Settings) -> StaticCodes:

@@ -72,7 +72,7 @@ class Readiness:
         self._clock = clock
         self._words = words
         self._listeners: list[Callable[[], None]] = []
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._integrity: str | None = None
         self._free_bytes: int | None = None
         self._started_at = 0.0
@@ -94,13 +94,14 @@ class Readiness:
         self._dispenser.on_status(self.check)
         self._shelf.on_change(self.check)
         self.check()
-        self._task = asyncio.get_running_loop().create_task(self._keep_checking())
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._keep_checking()), loop.create_task(self._keep_knocking())]
 
     async def stop(self) -> None:
         """Stop checking."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
     def blocked(self) -> bool:
@@ -224,8 +225,6 @@ class Readiness:
 
     async def _keep_checking(self) -> None:
         self._integrity = await self._journal.check_integrity()
-        loop = asyncio.get_running_loop()
-        knock_at = loop.time()
         while True:
             try:
                 usage = await asyncio.to_thread(shutil.disk_usage, self._settings.kiosk.data_dir)
@@ -233,8 +232,13 @@ class Readiness:
             except OSError:
                 self._free_bytes = 0
             self.check()
-            if loop.time() >= knock_at and self._gateway.reachability.consecutive_failures:
-                await self._gateway.query(f"{self._settings.kiosk.id}-knock")  # any answer will do
-                knock_at = loop.time() + KNOCK_SECONDS
-                self.check()
             await asyncio.sleep(CHECK_SECONDS)
+
+    async def _keep_knocking(self) -> None:
+        """While it is not known whether WeChat is there, ask it for an order that cannot be: any answer will do."""
+        while True:
+            reach = self._gateway.reachability
+            if reach.last_answer_at is None or reach.consecutive_failures:
+                await self._gateway.query(f"{self._settings.kiosk.id}-knock")
+                self.check()
+            await asyncio.sleep(KNOCK_SECONDS)

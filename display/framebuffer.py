@@ -1,0 +1,166 @@
+"""The kernel's framebuffer: 16 or 32 bits a pixel, as the kernel itself describes it (linux/fb.h).
+
+Only the lines of changed boxes are written. Rotation is done here: the kernel's own field is normally 0.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageChops
+
+from display.screen import Box, ScreenError
+
+FBIOGET_VSCREENINFO = 0x4600
+FBIOGET_FSCREENINFO = 0x4602
+_VARIABLE_BYTES = 160
+_FIXED_BYTES = 80  # on 64 bits; 68 on 32 bits, where the kernel fills less
+_LINE_LENGTH_AT = 48 if struct.calcsize("P") == 8 else 44
+_TURNS = {90: Image.Transpose.ROTATE_270, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_90}
+
+
+@dataclass(frozen=True)
+class Channel:
+    """Where a colour stands in a pixel: bits from the lowest, and how many."""
+
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What the kernel says of a framebuffer."""
+
+    width: int
+    height: int
+    x_offset: int
+    y_offset: int
+    bits_per_pixel: int
+    line_length: int  # bytes from one line to the next: may be more than the pixels need
+    red: Channel
+    green: Channel
+    blue: Channel
+
+
+def read_geometry(device: int) -> Geometry:
+    """Ask the kernel (FBIOGET_VSCREENINFO, FBIOGET_FSCREENINFO). Raises OSError if it is no framebuffer."""
+    variable = fcntl.ioctl(device, FBIOGET_VSCREENINFO, bytes(_VARIABLE_BYTES))
+    fixed = fcntl.ioctl(device, FBIOGET_FSCREENINFO, bytes(_FIXED_BYTES))
+    width, height, _, _, x_offset, y_offset, bits = struct.unpack_from("=7I", variable, 0)
+    red, green, blue = (Channel(*struct.unpack_from("=2I", variable, at)) for at in (32, 44, 56))
+    (line_length,) = struct.unpack_from("=I", fixed, _LINE_LENGTH_AT)
+    return Geometry(width, height, x_offset, y_offset, bits, line_length, red, green, blue)
+
+
+class Framebuffer:
+    """A framebuffer device; `geometry` is read from the kernel unless it is given."""
+
+    def __init__(self, path: Path, rotate: int = 0, geometry: Geometry | None = None) -> None:
+        """Open and map it. `rotate`: degrees clockwise that the panel is turned. Raises `ScreenError`."""
+        self._path = path
+        self._rotate = rotate
+        try:
+            self._file = os.open(path, os.O_RDWR)
+        except OSError as error:
+            raise ScreenError(
+                f"the framebuffer {path} cannot be opened: {error.strerror}; {_advice(error)}"
+            ) from error
+        try:
+            self._geometry = geometry or read_geometry(self._file)
+            self._pack = _packer(self._geometry)
+            size = (self._geometry.y_offset + self._geometry.height) * self._geometry.line_length
+            self._memory = mmap.mmap(self._file, size)
+        except (OSError, ValueError) as error:
+            os.close(self._file)
+            raise ScreenError(f"{path} cannot be used as a framebuffer: {error}") from error
+        self._fresh = True
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height as the customer sees them."""
+        width, height = self._geometry.width, self._geometry.height
+        return (height, width) if self._rotate in (90, 270) else (width, height)
+
+    def show(self, image: Image.Image, changed: Sequence[Box]) -> None:
+        """Write the changed boxes, the first time everything."""
+        boxes = [Box(0, 0, *self.size)] if self._fresh else changed
+        try:
+            for box in boxes:
+                self._write(image.crop(box), box)
+        except (OSError, ValueError) as error:
+            raise ScreenError(f"the framebuffer {self._path} was lost: {error}") from error
+        self._fresh = False
+
+    def close(self) -> None:
+        """Unmap and close."""
+        self._memory.close()
+        os.close(self._file)
+
+    def _write(self, part: Image.Image, box: Box) -> None:
+        geometry = self._geometry
+        if self._rotate:
+            part = part.transpose(_TURNS[self._rotate])
+        left, top = self._place(box)
+        pixels = self._pack(part)
+        stride = len(pixels) // part.height
+        at = (geometry.y_offset + top) * geometry.line_length
+        at += (geometry.x_offset + left) * geometry.bits_per_pixel // 8
+        if stride == geometry.line_length:
+            self._memory[at : at + len(pixels)] = pixels
+            return
+        view = memoryview(pixels)
+        for line in range(part.height):
+            start = at + line * geometry.line_length
+            self._memory[start : start + stride] = view[line * stride : (line + 1) * stride]
+
+    def _place(self, box: Box) -> tuple[int, int]:
+        """Where the box's first pixel stands on the panel."""
+        width, height = self.size
+        match self._rotate:
+            case 90:
+                return height - box.bottom, box.left
+            case 180:
+                return width - box.right, height - box.bottom
+            case 270:
+                return box.top, width - box.right
+            case _:
+                return box.left, box.top
+
+
+def _advice(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "put the machine's user into the group video"
+    return "is a screen connected, and is [display] device right?"
+
+
+def _packer(geometry: Geometry) -> Callable[[Image.Image], bytes]:
+    """What turns an RGB image into pixels of this framebuffer, least significant byte first."""
+    channels = (geometry.red, geometry.green, geometry.blue)
+    if geometry.bits_per_pixel == 32 and channels == (Channel(16, 8), Channel(8, 8), Channel(0, 8)):
+        return lambda image: image.tobytes("raw", "BGRX")
+    if geometry.bits_per_pixel not in (16, 32):
+        raise ValueError(f"it has {geometry.bits_per_pixel} bits a pixel; 16 or 32 are supported")
+    # A table for each byte of a pixel and each channel: which of the byte's bits a level of the channel sets.
+    tables = [
+        [
+            [((level >> (8 - channel.length)) << channel.offset >> (8 * byte)) & 255 for level in range(256)]
+            for channel in channels
+        ]
+        for byte in range(geometry.bits_per_pixel // 8)
+    ]
+
+    def pack(image: Image.Image) -> bytes:
+        bands = image.split()
+        planes = []
+        for byte in tables:
+            red, green, blue = (band.point(table) for band, table in zip(bands, byte, strict=True))
+            planes.append(ImageChops.add(ImageChops.add(red, green), blue))  # no two channels share a bit
+        return Image.merge("LA" if len(planes) == 2 else "RGBA", planes).tobytes()
+
+    return pack

@@ -1,0 +1,274 @@
+"""Paints a scene: the same scene gives the same picture; only what changed since the last one is painted again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw
+
+from display import layout, palette, qr
+from display.fonts import font
+from display.palette import text_in
+from display.pictures import product_picture
+from display.scene import Notice, NoticeKind, Phase, Scene, Tile, TileState
+from display.screen import Box
+
+USUAL_CODE_MODULES = 29 + 2 * qr.QUIET_MODULES  # version 3: what WeChat's own code_url needs
+_NOTICE_GROUND = {
+    NoticeKind.VENDING: palette.GROUND,
+    NoticeKind.TAKE_GOODS: palette.GOOD,
+    NoticeKind.FAILED: palette.BAD,
+}
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A picture, what of it differs from the one before, and how many pages the scene has."""
+
+    image: Image.Image  # the painter goes on painting on it: copy what is to be kept
+    changed: tuple[Box, ...]
+    pages: int
+
+
+class Painter:
+    """Paints for a screen of one size."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self._size = (width, height)
+        self._image = Image.new("RGB", self._size, palette.GROUND)
+        self._draw = ImageDraw.Draw(self._image)
+        self._shown: dict[Box, object] = {}  # what stands in each box now
+        self._modules = USUAL_CODE_MODULES
+
+    def paint(self, scene: Scene, page: int = 0) -> Painted:
+        """Paint page `page` (counted from 0, taken modulo the number of pages)."""
+        if scene.notice is not None and scene.notice.kind is NoticeKind.VENDING:
+            whole = Box(0, 0, *self._size)
+            pages = self._plan(scene).pages if scene.phase is Phase.FOR_SALE and scene.tiles else 1
+            return Painted(self._image, self._put({whole: scene.notice}), pages)
+        header = layout.header_box(*self._size)
+        if scene.phase is not Phase.FOR_SALE or not scene.tiles:
+            body = Box(0, header.bottom, *self._size)
+            content = {header: _Header.of(scene, ""), body: _Still(scene.headline, scene.explanation)}
+            return Painted(self._image, self._put(content), 1)
+        plan = self._plan(scene)
+        page %= plan.pages
+        label = scene.page_label.format(page=page + 1, pages=plan.pages) if plan.pages > 1 else ""
+        tiles = scene.tiles[page * len(plan.tiles) : (page + 1) * len(plan.tiles)]
+        content = {plan.header: _Header.of(scene, label)}
+        content |= {box: _Placed(tile, plan) for box, tile in zip(plan.tiles, tiles, strict=False)}
+        return Painted(self._image, self._put(content), plan.pages)
+
+    def _plan(self, scene: Scene) -> layout.Plan:
+        # Codes only grow: a tile whose code is being made must not make the page jump.
+        codes = [qr.modules(tile.code) for tile in scene.tiles if tile.code is not None]
+        self._modules = max([self._modules, *codes])
+        width, height = self._size
+        one_line = layout.plan(width, height, len(scene.tiles), self._modules, two_lines=False)
+        face = font(one_line.tile.type_size)
+        two_lines = any(face.getlength(tile.name) > one_line.tile.name.width for tile in scene.tiles)
+        return layout.plan(width, height, len(scene.tiles), self._modules, two_lines=two_lines)
+
+    def _put(self, content: dict[Box, object]) -> tuple[Box, ...]:
+        """Paint what does not stand there yet; return the boxes that were painted."""
+        if content.keys() != self._shown.keys():
+            self._shown = {}
+            self._draw.rectangle((0, 0, *self._size), palette.GROUND)
+        changed = []
+        for box, thing in content.items():
+            if self._shown.get(box) != thing:
+                self._draw.rectangle((box.left, box.top, box.right - 1, box.bottom - 1), palette.GROUND)
+                self._paint(box, thing)
+                changed.append(box)
+        fresh = not self._shown
+        self._shown = content
+        return (Box(0, 0, *self._size),) if fresh else tuple(changed)
+
+    def _paint(self, box: Box, thing: object) -> None:
+        match thing:
+            case _Placed(tile, plan):
+                self._tile(box, tile, plan)
+            case _Header():
+                self._header(box, thing)
+            case _Still():
+                self._still(box, thing)
+            case Notice():
+                self._vending(thing)
+
+    # Parts -------------------------------------------------------------------------------------------------
+
+    def _header(self, box: Box, header: _Header) -> None:
+        space = layout.unit(*self._size) * 2
+        if header.notice is not None:
+            self._band(box, header.notice)
+            return
+        large, small = round(box.height * 0.34), max(layout.SMALLEST_TYPE, round(box.height * 0.2))
+        right = round(max(font(small).getlength(header.number), font(small).getlength(header.page)) + space)
+        middle = box.top + round(box.height * 0.56)
+        left_width = box.right - right - space
+        name = Box(space, box.top + box.height // 10, left_width, middle)
+        text_in(self._draw, name, header.name, large, palette.TEXT, centred=False)
+        help_box = Box(space, middle, left_width, box.bottom - box.height // 10)
+        text_in(self._draw, help_box, header.help, small, palette.QUIET_TEXT, centred=False)
+        for text, (top, bottom) in (
+            (header.number, (name.top, name.bottom)),
+            (header.page, (help_box.top, help_box.bottom)),
+        ):
+            y = (top + bottom) / 2
+            self._draw.text((box.right - space, y), text, palette.QUIET_TEXT, font(small), anchor="rm")
+
+    def _band(self, box: Box, notice: Notice) -> None:
+        """The end of somebody's purchase, across the top."""
+        self._draw.rectangle((0, box.top, box.right - 1, box.bottom - 1), _NOTICE_GROUND[notice.kind])
+        space = layout.unit(*self._size) * 2
+        mark = round(box.height * 0.56)
+        top = (box.top + box.bottom - mark) // 2
+        self._mark(Box(space, top, space + mark, top + mark), notice.kind)
+        left = space + mark + space
+        middle = box.top + round(box.height * 0.55)
+        title = Box(left, box.top + box.height // 12, box.right - space, middle)
+        text_in(self._draw, title, notice.title, round(box.height * 0.36), palette.TEXT, centred=False)
+        text = Box(left, middle, box.right - space, box.bottom - box.height // 12)
+        text_in(self._draw, text, notice.text, max(14, round(box.height * 0.24)), palette.TEXT, centred=False)
+
+    def _mark(self, box: Box, kind: NoticeKind) -> None:
+        """A tick or an exclamation mark in a ring: what happened is told by shape, not by colour alone."""
+        line = max(2, box.width // 12)
+        self._draw.ellipse((box.left, box.top, box.right - 1, box.bottom - 1), outline=palette.TEXT, width=line)
+        x, y, side = box.left, box.top, box.width
+        if kind is NoticeKind.TAKE_GOODS:
+            corners = ((0.28, 0.52), (0.45, 0.68), (0.73, 0.36))
+            points = [(x + side * right, y + side * down) for right, down in corners]
+            self._draw.line(points, palette.TEXT, line, joint="curve")
+        else:
+            centre = x + side / 2
+            self._draw.line([(centre, y + side * 0.24), (centre, y + side * 0.58)], palette.TEXT, line)
+            dot = side * 0.06
+            self._draw.ellipse((centre - dot, y + side * 0.7 - dot, centre + dot, y + side * 0.7 + dot), palette.TEXT)
+
+    def _still(self, box: Box, still: _Still) -> None:
+        """Nothing is for sale: large words, and why."""
+        width, height = self._size
+        size = round(min(width * 0.11, height * 0.13))
+        margin = round(width * 0.08)
+        middle = box.top + round(box.height * 0.44)
+        headline = Box(margin, middle - round(size * 1.4), width - margin, middle)
+        text_in(self._draw, headline, still.headline, size, palette.TEXT)
+        below = Box(margin, middle + size // 3, width - margin, middle + size // 3 + round(size * 1.5))
+        text_in(self._draw, below, still.explanation, round(size * 0.45), palette.QUIET_TEXT, lines=2)
+
+    def _vending(self, notice: Notice) -> None:
+        """The product large, and where in the machine it comes from."""
+        width, height = self._size
+        space = layout.unit(width, height) * 2
+        upright = height > width
+        title_size = round(min(width * 0.075, height * 0.1))
+        title = Box(space, space, width - space, space + round(title_size * 1.8))
+        text_in(self._draw, title, notice.title, title_size, palette.TEXT)
+        stage = Box(space, title.bottom + space, width - space, height - space)
+        if notice.slots is None:
+            left = right = stage
+        elif upright:
+            cut = stage.top + round(stage.height * 0.56)
+            left, right = (
+                Box(stage.left, stage.top, stage.right, cut),
+                Box(stage.left, cut + space, stage.right, stage.bottom),
+            )
+        else:
+            cut = stage.left + round(stage.width * 0.5)
+            left = Box(stage.left, stage.top, cut, stage.bottom)
+            right = Box(cut + space, stage.top, stage.right, stage.bottom)
+        name_size = round(title_size * 0.62)
+        room = min(round(left.width * 0.6), left.height - round(name_size * 1.8))
+        picture = product_picture(notice.picture, notice.text, notice.product_id, room)
+        x = left.left + (left.width - picture.width) // 2
+        y = left.top + (left.height - round(name_size * 1.8) - picture.height) // 2
+        self._image.paste(picture, (x, y), picture)
+        below = Box(left.left, y + picture.height, left.right, y + picture.height + round(name_size * 1.8))
+        text_in(self._draw, below, notice.text, name_size, palette.TEXT)
+        if notice.slots is not None:
+            self._machine(right, notice)
+
+    def _machine(self, box: Box, notice: Notice) -> None:
+        """The machine's front as rows of slots, the one that turns filled."""
+        if notice.slots is None:
+            return
+        rows = notice.slots.rows
+        columns = max(len(row) for row in rows)
+        gap = max(2, layout.unit(*self._size) // 2)
+        cell = min((box.width - gap) // columns - gap, (box.height - gap) // len(rows) - gap, box.width // 4)
+        frame_width, frame_height = columns * (cell + gap) + gap, len(rows) * (cell + gap) + gap
+        left, top = box.left + (box.width - frame_width) // 2, box.top + (box.height - frame_height) // 2
+        self._draw.rounded_rectangle((left, top, left + frame_width, top + frame_height), gap * 2, palette.CARD)
+        for number, row in enumerate(rows):
+            for column, slot in enumerate(row):
+                x, y = left + gap + column * (cell + gap), top + gap + number * (cell + gap)
+                marked = slot == notice.slots.marked
+                ground = palette.SCAN if marked else palette.PANEL
+                self._draw.rounded_rectangle((x, y, x + cell - 1, y + cell - 1), gap, ground)
+                place = Box(x + 1, y + 1, x + cell - 1, y + cell - 1)
+                colour = palette.GROUND if marked else palette.QUIET_TEXT
+                if cell >= layout.SMALLEST_TYPE * 1.3:
+                    text_in(self._draw, place, slot, round(cell * 0.42), colour)
+
+    def _tile(self, box: Box, tile: Tile, plan: layout.Plan) -> None:
+        parts = plan.tile
+        self._draw.rounded_rectangle((box.left, box.top, box.right - 1, box.bottom - 1), plan.unit, palette.CARD)
+
+        def at(part: Box) -> Box:
+            return Box(part.left + box.left, part.top + box.top, part.right + box.left, part.bottom + box.top)
+
+        gone = tile.state is TileState.SOLD_OUT
+        if parts.picture is not None:
+            place = at(parts.picture)
+            picture = product_picture(tile.picture, tile.name, tile.product_id, place.width)
+            shown = palette.grey(picture) if gone else picture
+            x = place.left + (place.width - shown.width) // 2
+            self._image.paste(shown, (x, place.top + (place.height - shown.height) // 2), shown)
+        colour = palette.QUIET_TEXT if gone else palette.TEXT
+        lines = 2 if parts.name.height > parts.type_size * 1.9 else 1
+        text_in(self._draw, at(parts.name), tile.name, parts.type_size, colour, lines=lines)
+        text_in(self._draw, at(parts.price), tile.price, parts.price_size, colour)
+        code, caption = at(parts.code), at(parts.caption)
+        if tile.state is TileState.FOR_SALE and tile.code is not None:
+            self._code(code, tile.code, plan)
+            text_in(self._draw, caption, tile.caption, parts.type_size, palette.SCAN)
+            return
+        self._draw.rounded_rectangle((code.left, code.top, code.right - 1, code.bottom - 1), plan.unit, palette.PANEL)
+        inner = Box(code.left + plan.unit, code.top, code.right - plan.unit, code.bottom)
+        text_in(self._draw, inner, tile.caption, parts.price_size, colour, lines=2)
+
+    def _code(self, card: Box, text: str, plan: layout.Plan) -> None:
+        """The code in whole pixels, in the middle of its white card: nothing is ever drawn over it."""
+        self._draw.rectangle((card.left, card.top, card.right - 1, card.bottom - 1), palette.PAPER)
+        code = qr.paint(text, plan.module_pixels)
+        self._image.paste(
+            code, (card.left + (card.width - code.width) // 2, card.top + (card.height - code.height) // 2)
+        )
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A tile in its place; compared to know whether it stands there already."""
+
+    tile: Tile
+    plan: layout.Plan
+
+
+@dataclass(frozen=True)
+class _Header:
+    name: str
+    number: str
+    help: str
+    page: str
+    notice: Notice | None
+
+    @staticmethod
+    def of(scene: Scene, page: str) -> _Header:
+        return _Header(scene.machine_name, scene.machine_number, scene.help_line, page, scene.notice)
+
+
+@dataclass(frozen=True)
+class _Still:
+    headline: str
+    explanation: str

@@ -1,0 +1,50 @@
+"""Product pictures: read once, bounded, never trusted; and what is drawn where there is none."""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from display.palette import disc
+
+MAX_PICTURE_BYTES = 8 * 1024 * 1024
+MAX_PICTURE_PIXELS = 16_000_000  # 4000 x 4000: more than any screen shows; decoded it takes 64 MB for a moment
+MAX_KEPT = 256  # 60 products at a few sizes
+
+_log = logging.getLogger(__name__)
+
+
+class PictureError(Exception):
+    """The picture cannot be used; the sentence names the file and says why."""
+
+
+def open_picture(path: Path) -> Image.Image:
+    """Read a PNG or JPEG as RGBA. Raises `PictureError`."""
+    try:
+        if path.stat().st_size > MAX_PICTURE_BYTES:
+            raise PictureError(f"the picture {path} is larger than {MAX_PICTURE_BYTES // 1024**2} MiB")
+        with Image.open(path, formats=("PNG", "JPEG")) as image:
+            if image.width * image.height > MAX_PICTURE_PIXELS:
+                raise PictureError(f"the picture {path} has more than {MAX_PICTURE_PIXELS} pixels")
+            return image.convert("RGBA")
+    except UnidentifiedImageError as error:
+        raise PictureError(f"the picture {path} is neither PNG nor JPEG") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise PictureError(f"the picture {path} cannot be read: {error}") from error
+
+
+@lru_cache(MAX_KEPT)
+def product_picture(path: Path | None, name: str, product_id: str, side: int) -> Image.Image:
+    """The product as RGBA, at most `side` pixels wide and high. Not to be changed: it is kept."""
+    if path is not None:
+        try:
+            image = open_picture(path)
+        except PictureError as error:
+            _log.warning("%s; a stand-in is drawn", error)
+        else:
+            image.thumbnail((side, side), Image.Resampling.LANCZOS)
+            return image
+    return disc(name[:1].upper(), product_id, side)

@@ -1,0 +1,40 @@
+"""A screen that is a PNG file, replaced atomically: for demos, tests, and boxes with other ways to show a picture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from display.screen import Box, ScreenError
+
+COMPRESSION = 1  # of 0 to 9: the file is written at every change, and read on the same machine
+
+
+class PngFile:
+    """Keeps the picture in a file that is always whole."""
+
+    def __init__(self, path: Path, width: int, height: int) -> None:
+        self._path = path
+        self._size = (width, height)
+        if not path.parent.is_dir():
+            raise ScreenError(f"the folder {path.parent} of the screen's picture is not there: make it")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self._size
+
+    def show(self, image: Image.Image, changed: Sequence[Box]) -> None:  # noqa: ARG002 - a PNG is written whole
+        """Write beside the file, then take its place: a reader sees the old picture or the new one."""
+        unfinished = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        try:
+            image.save(unfinished, format="PNG", compress_level=COMPRESSION)
+            unfinished.replace(self._path)
+        except OSError as error:
+            raise ScreenError(f"the screen's picture {self._path} cannot be written: {error.strerror}") from error
+
+    def close(self) -> None:
+        """The last picture stays."""

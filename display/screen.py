@@ -1,0 +1,66 @@
+"""The contract between a painted picture and whatever shows it; and the screen that shows it to nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from PIL import Image
+
+
+class Box(NamedTuple):
+    """A rectangle in pixels: left and top inside, right and bottom outside."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def width(self) -> int:
+        """Pixels from left to right."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        """Pixels from top to bottom."""
+        return self.bottom - self.top
+
+
+class ScreenError(Exception):
+    """The screen cannot show anything now; the sentence names it and says what to do."""
+
+
+class Screen(Protocol):
+    """Shows pictures. All methods may block: call them in a thread, one at a time."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height as the customer sees them, in pixels."""
+
+    def show(self, image: Image.Image, changed: Sequence[Box]) -> None:
+        """Show `image`; only `changed` differs from the picture shown before. Raises `ScreenError`.
+
+        The first picture after opening is shown whole.
+        """
+
+    def close(self) -> None:
+        """Let go of the device."""
+
+
+class NullScreen:
+    """A machine without a screen of its own."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self._size = (width, height)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self._size
+
+    def show(self, image: Image.Image, changed: Sequence[Box]) -> None:
+        """Show it to nobody."""
+
+    def close(self) -> None:
+        """Nothing is held."""
