@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from simulation_kit import MERCHANT, Caller, HandClock, Mailbox
 
-from kiosk.simulation.wechat import WeChatSimulator
+from kiosk.simulation.wechat import Event, WeChatSimulator
 
 
 @pytest.fixture
@@ -15,9 +15,15 @@ def clock() -> HandClock:
 
 
 @pytest.fixture
-async def simulator(clock: HandClock) -> AsyncIterator[WeChatSimulator]:
+def events() -> list[Event]:
+    """What the simulator says of itself."""
+    return []
+
+
+@pytest.fixture
+async def simulator(clock: HandClock, events: list[Event]) -> AsyncIterator[WeChatSimulator]:
     """A WeChat Pay whose day lasts half a minute."""
-    made = WeChatSimulator(MERCHANT, clock=clock, scale=0.0003, refund_seconds=0.05)
+    made = WeChatSimulator(MERCHANT, clock=clock, scale=0.0003, refund_seconds=0.05, on_event=events.append)
     await made.start()
     yield made
     await made.stop()
