@@ -38,9 +38,11 @@ from kiosk.payments.gateway import (
     Unclear,
 )
 from kiosk.settings import Product, Settings
-from kiosk.words import Words
 
 # The customer waits and WeChat's patience is not documented: the scan's answer goes out within three seconds.
+from kiosk.waiting import happens
+from kiosk.words import Words
+
 SCAN_ANSWER_SECONDS = 2.7
 # A second scan by the same customer gets the order that is there while it can be paid for at least this long.
 REUSE_MARGIN_SECONDS = 30
@@ -80,12 +82,12 @@ class Cashier:
         gateway: PaymentGateway,
         clock: Clock,
         words: Words,
-        refusal: Callable[[str], str | None],
+        closed: Callable[[], str | None],
         answered: Callable[[str | None], None],
     ) -> None:
         """Take the parts.
 
-        `refusal(product_id)`: why it cannot be bought now, in the customer's words; None if it can.
+        `closed()`: why nothing at all can be bought now, in the customer's words; None while something can.
         `answered(refusal)` is told what WeChat said to a new order: None, or why it takes none from this merchant.
         """
         self._settings = settings
@@ -94,7 +96,7 @@ class Cashier:
         self._gateway = gateway
         self._clock = clock
         self._words = words
-        self._refusal = refusal
+        self._closed = closed
         self._answered = answered
         self._slots_of = {
             product.id: tuple(slot.id for slot in settings.slots if slot.product_id == product.id)
@@ -128,7 +130,8 @@ class Cashier:
         """
         task = self._spawn(self._order_by_scan(product_id, openid, nonce))
         try:
-            return await asyncio.wait_for(asyncio.shield(task), SCAN_ANSWER_SECONDS)
+            async with asyncio.timeout(SCAN_ANSWER_SECONDS):
+                return await asyncio.shield(task)
         except TimeoutError:
             task.add_done_callback(self._withdraw_unanswered)
             raise NotForSale(self._words.try_again) from None
@@ -163,9 +166,9 @@ class Cashier:
         product = self._settings.product(product_id)
         if product is None:
             raise NotForSale(self._words.unknown_product)
-        refusal = self._refusal(product_id)
-        if refusal is not None:
-            raise NotForSale(refusal)
+        closed = self._closed()
+        if closed is not None:
+            raise NotForSale(closed)
         try:
             order = await self._open(product, Channel.NATIVE_ONE, self._pay.order_ttl_seconds, openid, nonce)
         except SoldOut as error:
@@ -344,10 +347,7 @@ class Cashier:
                         return
                     ask_at = loop.time() + interval
                 wait = max(0.0, min(ask_at, deadline) - loop.time())
-            try:
-                await asyncio.wait_for(nudge.wait(), wait)
-            except TimeoutError:
-                continue
+            await happens(nudge, wait)
 
     def _query_seconds(self, order: Order) -> float:
         if self._pay.public_url is None:
@@ -372,10 +372,10 @@ class Cashier:
         order = await self._journal.order(out_trade_no)
         if order is None or order.state not in UNPAID:
             return True
-        closed = await self._gateway.close(out_trade_no)
-        if isinstance(closed, Unclear):
+        answer = await self._gateway.close(out_trade_no)
+        if isinstance(answer, Unclear):
             return False
-        match closed if isinstance(closed, Paid) else await self._gateway.query(out_trade_no):
+        match answer if isinstance(answer, Paid) else await self._gateway.query(out_trade_no):
             case Paid(payment, refunded):
                 await self._settle(payment, refunded=refunded)
                 return True
@@ -435,9 +435,7 @@ class Cashier:
                     must_ask = True
                 case Unclear():
                     pass
-            try:
-                await asyncio.wait_for(nudge.wait(), wait)
-            except TimeoutError:
+            if not await happens(nudge, wait):
                 wait = min(wait * 2, longest)
 
     async def _settle_refund(self, out_trade_no: str, result: Refunded | RefundFailed) -> None:

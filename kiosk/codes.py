@@ -19,8 +19,10 @@ from kiosk.orders import UNPAID
 from kiosk.readiness import Readiness
 from kiosk.settings import Product, Settings
 from kiosk.shelf import Shelf
+from kiosk.waiting import happens
 
 RETRY_SECONDS = (1.0, 30.0)  # first and longest wait after a code that could not be made
+
 # The board or the network may be back in a moment: a hidden code is kept open so long before it is closed.
 HIDDEN_SECONDS = 30
 
@@ -61,6 +63,7 @@ class OrderCodes:
         self._settings = settings
         self._cashier = cashier
         self._readiness = readiness
+        self._shelf = shelf
         self._clock = clock
         self._codes: dict[str, Code] = {}
         self._wakes = {product.id: asyncio.Event() for product in settings.products}
@@ -107,7 +110,7 @@ class OrderCodes:
         while True:
             wake.clear()
             code = self._codes.get(product.id)
-            sellable = self._readiness.refusal(product.id) is None
+            sellable = self._readiness.sells(product.id)
             wait: float | None = None
             if sellable:
                 hide_until = 0.0
@@ -127,14 +130,14 @@ class OrderCodes:
                     self._cashier.withdraw(code.out_trade_no)
                     continue
                 wait = hide_until - loop.time()
-            try:
-                await asyncio.wait_for(wake.wait(), wait)
-            except TimeoutError:
-                continue
+            await happens(wake, wait)
 
     async def _make(self, product: Product) -> bool:
         """Make a new code in place of the old one, which stays payable until it expires."""
         try:
+            await self._shelf.refresh()  # the sale that made room for this code may have been of the last unit
+            if not self._readiness.sells(product.id):
+                return False
             answer = await self._cashier.open_code(product.id)
         except DatabaseError as error:
             _log.error("no code for %s: %s", product.id, error)

@@ -20,8 +20,10 @@ from kiosk.database import DatabaseError
 from kiosk.journal import Change, Journal, SlotChange, SlotRecord, Step, View
 from kiosk.orders import Order, OrderState, TransitionRefused
 from kiosk.settings import InDoubt, Settings, Slot
+from kiosk.waiting import happens
 
 RETRY_SECONDS = 2.0  # after a write that failed (disk full), and the sweep for orders changed by another process
+
 IN_DOUBT = "in_doubt"  # the fault of a slot whose coil may stand half-way: a person looks before it turns again
 
 _log = logging.getLogger(__name__)
@@ -115,10 +117,7 @@ class Dispatcher:
                 _log.exception("an order could not be served; it is tried again")
                 served = False
             if not served:
-                try:
-                    await asyncio.wait_for(self._wake.wait(), RETRY_SECONDS)
-                except TimeoutError:
-                    continue
+                await happens(self._wake, RETRY_SECONDS)
 
     async def _serve_next(self) -> bool:
         """Do the next thing for the oldest order that waits; False when there is nothing to do now."""

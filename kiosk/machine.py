@@ -76,7 +76,7 @@ class Machine:
             gateway=self.gateway,
             clock=clock,
             words=words,
-            refusal=self.readiness.refusal,
+            closed=self.readiness.closed,
             answered=self.readiness.wechat_answered,
         )
         self.dispatcher = Dispatcher(settings=settings, journal=self.journal, dispenser=self.dispenser, clock=clock)

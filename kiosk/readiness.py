@@ -132,14 +132,14 @@ class Readiness:
             return ""
         return self._words.no_network if all(problem.network for problem in blocking) else self._words.later
 
-    def refusal(self, product_id: str) -> str | None:
-        """Why a product cannot be bought now, in the customer's words; None if it can."""
+    def closed(self) -> str | None:
+        """Why nothing can be bought now, in a customer's words; None while something can."""
         self.check()
-        if self.blocked:
-            return self.explanation
-        if self._shelf.available.get(product_id, 0) < 1:
-            return self._words.sold_out
-        return None
+        return self.explanation if self.blocked else None
+
+    def sells(self, product_id: str) -> bool:
+        """Whether a product can be bought now."""
+        return not self.blocked and self._shelf.available.get(product_id, 0) > 0
 
     def wechat_answered(self, refusal: str | None) -> None:
         """Take what WeChat said to an order: None, or why no order of ours is wanted (a matter of the merchant)."""

@@ -63,7 +63,7 @@ class Shelf:
     async def start(self) -> None:
         """Bring the planogram into the journal, look once, then keep up with it."""
         await self._journal.set_up_slots(self._planogram)
-        await self._refresh()
+        await self.refresh()
         self._task = asyncio.get_running_loop().create_task(self._keep_up())
 
     async def stop(self) -> None:
@@ -76,7 +76,8 @@ class Shelf:
         """The planogram in the order of the ini, each slot with its record."""
         return [(slot, self.records[slot.id]) for slot in self._planogram]
 
-    async def _refresh(self) -> None:
+    async def refresh(self) -> None:
+        """Look at the journal now. Raises `DatabaseError`."""
         self.available = await self._journal.available(self._slots_by_product)
         self.records = await self._journal.slots()
         self.counts = await self._journal.counts()
@@ -88,7 +89,7 @@ class Shelf:
             await self._stale.wait()
             self._stale.clear()
             try:
-                await self._refresh()
+                await self.refresh()
             except DatabaseError as error:
                 _log.error("the stock on the screen may be old: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)

@@ -22,9 +22,11 @@ from kiosk.payments.gateway import PaymentGateway
 from kiosk.readiness import Readiness
 from kiosk.settings import Product, Settings
 from kiosk.shelf import Shelf
+from kiosk.waiting import happens
 from kiosk.words import Words, price_text
 
 TAKE_GOODS_SECONDS = 12  # long enough to look up from the flap; the codes are on sale again meanwhile
+
 FAILED_SECONDS = 30  # long enough to write down or photograph the order's last characters
 PAGE_SECONDS = 8  # how long a page of tiles stands when they do not fit on one
 SCREEN_RETRY_SECONDS = 5  # how often a screen that is lost is looked for
@@ -235,10 +237,7 @@ class Storefront:
                 ends = [turn_at] if pages > 1 else []
                 ends += [self._result.until] if self._result is not None else []
                 wait = max(0.0, min(ends) - loop.time()) if ends else None
-            try:
-                await asyncio.wait_for(self._dirty.wait(), wait)
-            except TimeoutError:
-                continue
+            await happens(self._dirty, wait)
 
     def _show(self, scene: Scene, page: int) -> int:
         """Paint and show, in the painter's thread; return how many pages there are."""

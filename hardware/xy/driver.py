@@ -269,7 +269,8 @@ class XyDispenser:
                 recall.heard.clear()
                 self._ask_count(address)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(recall.heard.wait(), min(left, COUNTER_STEP_SECONDS))
+                    async with asyncio.timeout(min(left, COUNTER_STEP_SECONDS)):
+                        await recall.heard.wait()
                 if recall.result is not None:
                     return recall.result
                 if recall.count is not None and recall.count != before:

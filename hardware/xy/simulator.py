@@ -244,7 +244,8 @@ class XyBoard:
             if left > 0:
                 self._wake.clear()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), left)
+                    async with asyncio.timeout(left):  # wait_for can lose a cancellation (before Python 3.12)
+                        await self._wake.wait()
                 continue
             next_poll = loop.time() + self.poll_seconds
             await self._poll()
@@ -274,7 +275,8 @@ class XyBoard:
     async def _answer(self) -> Frame | None:
         """What the host says within the answer window; the bytes of an unfinished frame are forgotten after it."""
         try:
-            return await asyncio.wait_for(self._heard.get(), ANSWER_WINDOW_SECONDS)
+            async with asyncio.timeout(ANSWER_WINDOW_SECONDS):
+                return await self._heard.get()
         except TimeoutError:
             self._decoder.reset()
             return None

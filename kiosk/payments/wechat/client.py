@@ -138,7 +138,8 @@ class Client:
         work.add_done_callback(self._under_way.discard)
         try:
             # The thread keeps to the limit as well, but a name look-up or an answer that drips cannot be hurried.
-            outcome = await asyncio.wait_for(work, limits.total_seconds)
+            async with asyncio.timeout(limits.total_seconds):  # wait_for can lose a cancellation (before Python 3.12)
+                outcome = await work
         except TimeoutError:
             outcome = _Outcome(NoAnswer(f"no answer within {limits.total_seconds:g} s"), "", None)
         self._note(outcome)
