@@ -1,4 +1,4 @@
-"""A SQLite file with one writer thread whose waiting commits share one sync, and one reader thread. No domain.
+"""A SQLite file with one writer thread whose waiting commits share one sync, and reader threads. No domain.
 
 A `write` that has returned is on the disk (WAL, synchronous=FULL): it survives kill -9 and loss of power.
 """
@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 BUSY_TIMEOUT_SECONDS = 5.0  # another process (the command line) may hold the write lock for one short transaction
+READERS = 2  # a paid order's way to the board does not wait behind the pictures and pages that it changes
 MAX_BATCH = 64  # writes that share one commit: bounds how long the first of them waits for the others
 WAL_PAGES_BETWEEN_CHECKPOINTS = 1000  # 4 MB: keeps the WAL small without syncing the main file at every sale
 
@@ -48,8 +49,9 @@ class Database:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write_forever, name="journal-writer", daemon=True)
         self._writer.start()
-        self._reading = connect_to_read(path)
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="journal-reader")
+        self._local = threading.local()  # each reader thread has a connection of its own
+        self._connections: list[sqlite3.Connection] = []
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="journal-reader")
 
     async def write(self, work: Callable[[sqlite3.Connection], T], after: Callable[[T], None] | None = None) -> T:
         """Run `work` in a transaction on the writer thread; return its result once it is on the disk.
@@ -63,15 +65,15 @@ class Database:
         return await done
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` on the reader thread; it sees every write that had returned before."""
+        """Run `work` on a reader thread; it sees every write that had returned before."""
 
         def guarded() -> T:
             try:
-                return work(self._reading)
+                return work(self._reading())
             except sqlite3.Error as error:
                 raise DatabaseError(f"the journal {self.path} cannot be read: {error}") from error
 
-        return await asyncio.get_running_loop().run_in_executor(self._reader, guarded)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, guarded)
 
     async def check_integrity(self) -> str | None:
         """Read the whole file in a thread of its own; return what is wrong with it, None if nothing."""
@@ -92,9 +94,16 @@ class Database:
         """Let what was asked for be written, then close the file."""
         self._jobs.put(None)
         await asyncio.to_thread(self._writer.join)
-        self._reader.shutdown()
-        self._reading.close()
-        self._connection.close()
+        self._readers.shutdown()
+        for connection in (*self._connections, self._connection):
+            connection.close()
+
+    def _reading(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = connect_to_read(self.path)
+            self._connections.append(connection)
+        return connection
 
     def _write_forever(self) -> None:
         while True:

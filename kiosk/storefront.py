@@ -29,6 +29,8 @@ TAKE_GOODS_SECONDS = 12  # long enough to look up from the flap; the codes are o
 
 FAILED_SECONDS = 30  # long enough to write down or photograph the order's last characters
 PAGE_SECONDS = 8  # how long a page of tiles stands when they do not fit on one
+# Changes come in bursts. Painted once each, and after a paid order is on its way to the board: painting would hold it up.
+GATHER_SECONDS = 0.04
 SCREEN_RETRY_SECONDS = 5  # how often a screen that is lost is looked for
 
 # The events after which a customer stands there without goods.
@@ -237,7 +239,8 @@ class Storefront:
                 ends = [turn_at] if pages > 1 else []
                 ends += [self._result.until] if self._result is not None else []
                 wait = max(0.0, min(ends) - loop.time()) if ends else None
-            await happens(self._dirty, wait)
+            if await happens(self._dirty, wait):
+                await asyncio.sleep(GATHER_SECONDS)
 
     def _show(self, scene: Scene, page: int) -> int:
         """Paint and show, in the painter's thread; return how many pages there are."""
