@@ -29,7 +29,7 @@ TAKE_GOODS_SECONDS = 12  # long enough to look up from the flap; the codes are o
 
 FAILED_SECONDS = 30  # long enough to write down or photograph the order's last characters
 PAGE_SECONDS = 8  # how long a page of tiles stands when they do not fit on one
-# Changes come in bursts. Painted once each, and after a paid order is on its way to the board: painting would hold it up.
+# Changes come in bursts: painted once, and after a paid order is on its way to the board, which painting would delay.
 GATHER_SECONDS = 0.04
 SCREEN_RETRY_SECONDS = 5  # how often a screen that is lost is looked for
 

@@ -19,7 +19,7 @@ from kiosk.web.password import set_password
 
 MCH_ID = "1900000109"
 APP_ID = "wx8888888888888888"
-SCREEN = (720, 1280)
+SCREEN = (1080, 1920)  # every product on one page, also with the dense codes of native mode one
 PICTURES = Path(__file__).parent / "pictures"
 
 
