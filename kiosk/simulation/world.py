@@ -240,9 +240,9 @@ class World:
     async def _cut_power(self) -> None:
         self._dark = True
         await self.machine.cut_power()
+        self._write("power_cut")
         self.board.reboot(DARK_SECONDS)
         self._next_jams = self._next_reboots = False
-        self._write("power_cut")
         await asyncio.sleep(DARK_SECONDS)
         # The screen has lost its picture: until the machine paints again there is nothing to see.
         await asyncio.to_thread(self.scratch.screen.unlink, missing_ok=True)
