@@ -107,6 +107,7 @@ def furnish(
         f"name = {'大堂饮料机' if language == 'zh_CN' else 'Lobby drinks'}",
         f"language = {language}",
         f"data_dir = {scratch.data_dir}",
+        "dispense_within = 30",  # as vend_timeout below: nobody wants to look at a demo for minutes
         "[wechatpay]",
         f"app_id = {APP_ID}",
         f"mch_id = {MCH_ID}",
@@ -129,7 +130,7 @@ def furnish(
         "[dispenser]",
         "driver = xy",
         f"port = {scratch.board}",
-        "vend_timeout = 12",  # a board that says nothing: nobody wants to look at a demo for a minute
+        "vend_timeout = 12",
     ]
     for good in GOODS:
         lines += [f"[product:{good.id}]", f"name = {good.name}", f"name_en = {good.name_en}", f"price = {good.price}"]

@@ -65,7 +65,7 @@ class World:
         self._native_mode = native_mode
         self._language = language
         self._changed = asyncio.Event()
-        self._folder = tempfile.TemporaryDirectory(prefix="kiosk-demo-")
+        self._stack = contextlib.AsyncExitStack()  # what is to be ended, in the reverse order of its beginning
         self._count = 0
         self._picture_stamp = 0
         self._codes: tuple[int, list[SeenCode]] = (0, [])
@@ -73,12 +73,11 @@ class World:
         self._unplugged = False
         self._next_jams = False
         self._next_reboots = False
-        self._tasks: list[asyncio.Task[None]] = []
         self._power: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Build it up and switch the machine on; its screen comes a moment later."""
-        folder = Path(self._folder.name)
+        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="kiosk-demo-")))
         ports = free_ports(2)
         merchant = Merchant(
             scratch.MCH_ID, (scratch.APP_ID,), secrets.token_hex(16), f"http://127.0.0.1:{ports[0]}{SCAN_PATH}"
@@ -87,6 +86,7 @@ class World:
             merchant, scale=REPEATS_SCALE, refund_seconds=REFUND_SECONDS, on_event=self._wechat_event
         )
         await self.wechat.start()
+        self._stack.push_async_callback(self.wechat.stop)
         self.scratch = await asyncio.to_thread(
             scratch.furnish,
             folder,
@@ -98,21 +98,18 @@ class World:
         )
         self.board = XyBoard(link=self.scratch.board, on_event=self._board_event)
         await self.board.start()
+        self._stack.push_async_callback(self.board.stop)
         self.machine = MachineProcess(self.scratch.ini, self.scratch.log, self._machine_changed)
+        self._stack.push_async_callback(self.machine.stop)
         await self.machine.start()
-        self._tasks.append(asyncio.get_running_loop().create_task(self._look_at_screen()))
+        look = asyncio.get_running_loop().create_task(self._look_at_screen())
+        self._stack.push_async_callback(_end, look)
 
     async def stop(self) -> None:
-        """Machine first, then what it hangs on, then the folder."""
+        """Machine first, then what it hangs on, then the folder; also after a `start` that failed."""
         if self._power is not None:
             await self._power
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.machine.stop()
-        await self.board.stop()
-        await self.wechat.stop()
-        self._folder.cleanup()
+        await self._stack.aclose()
 
     # Looking -----------------------------------------------------------------------------------------------
 
@@ -242,7 +239,6 @@ class World:
         await self.machine.cut_power()
         self._write("power_cut")
         self.board.reboot(DARK_SECONDS)
-        self._next_jams = self._next_reboots = False
         await asyncio.sleep(DARK_SECONDS)
         # The screen has lost its picture: until the machine paints again there is nothing to see.
         await asyncio.to_thread(self.scratch.screen.unlink, missing_ok=True)
@@ -287,7 +283,7 @@ class World:
         if event.kind == "vend":
             good = _BY_SLOT.get(int(event.detail))
             self._write("vend", slot=event.detail, product=good.id if good else "", jams=self._next_jams)
-            self._next_jams = False
+            self._next_jams = self._next_reboots = False
         elif event.kind == "drop":
             good = _BY_SLOT[int(event.detail)]
             self.dropped.append(good)
@@ -295,7 +291,6 @@ class World:
             self.tray.append({"id": self._count, "product": good.id})
             self._write("drop", slot=event.detail, product=good.id)
         elif event == BoardEvent("fault", "reboot"):
-            self._next_reboots = False
             self._write("board_reboot")
 
     async def _look_at_screen(self) -> None:
@@ -309,3 +304,8 @@ class World:
                 self._picture_stamp = stamp
                 self._touch()
             await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -49,8 +49,8 @@ const FAULTS = {
     zh: ["拔掉控制板", "电机控制不了，二维码马上从屏幕上消失：没人会白付钱。"],
   },
   silent: {
-    en: ["Strike the board dumb", "Plugged in, but not a word. After a payment nobody can say what fell: never twice, and the money goes back."],
-    zh: ["让控制板装哑", "插着，但一声不吭。付款后谁也不知道掉没掉货：绝不重复出货，钱会退回。"],
+    en: ["Strike the board dumb", "Plugged in, but not a word. Who has paid waits half a minute at most; then the money goes back."],
+    zh: ["让控制板装哑", "插着，但一声不吭。付了款的人最多等半分钟，然后退款。"],
   },
   reboot: {
     en: ["Restart the board in mid-vend", "It forgets its job just before the goods fall. The machine vends nothing twice and refunds."],
