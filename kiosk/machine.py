@@ -30,8 +30,9 @@ from kiosk.readiness import Readiness
 from kiosk.settings import DispenserDriver, DisplayDriver, ListenAddress, NativeMode, Settings
 from kiosk.shelf import Shelf
 from kiosk.storefront import Storefront
-from kiosk.web.local import Site, local_application
+from kiosk.web.local import local_application
 from kiosk.web.public import MAX_BODY_BYTES, public_application
+from kiosk.web.views import Site
 from kiosk.words import WORDS
 
 BODY_SECONDS = 5  # a sender that needs longer for one message is not WeChat

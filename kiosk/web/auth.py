@@ -1,0 +1,160 @@
+"""Who may use the technician's page: one password, sessions in memory, a bearer token for scripts."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kiosk.web import password
+
+SESSION_BYTES = 32
+IDLE_SECONDS = 30 * 60  # a phone put aside in front of an open machine
+TOTAL_SECONDS = 12 * 3600  # a working day
+MAX_SESSIONS = 64  # more technicians than ever stood before one machine; the oldest gives way
+FREE_TRIES = 3  # wrong passwords that cost nothing: a slip of the thumb
+LONGEST_WAIT_SECONDS = 30.0  # never a lock-out: the technician gets in after half a minute, whoever guesses meanwhile
+FORGET_SECONDS = 15 * 60  # a wrong password counts for so long
+MAX_ADDRESSES = 256  # remembered; beyond it the oldest are forgotten, the count of all tries is kept
+
+
+class NoPassword(Exception):
+    """No password has been set, or its file cannot be read: the sentence says what to do."""
+
+
+class TooSoon(Exception):
+    """Too many wrong passwords; `seconds` until the next try."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(f"too many wrong passwords: wait {seconds:.0f} s")
+
+
+@dataclass
+class Session:
+    """One login. `xsrf` has to come with every change."""
+
+    xsrf: str
+    begun: float
+    used: float
+
+
+class Sessions:
+    """Logins, by the hash of their token: what leaks from memory opens nothing. `now` is a monotonic clock."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._sessions: OrderedDict[bytes, Session] = OrderedDict()
+
+    def begin(self) -> tuple[str, Session]:
+        """Make a session; return its token for the cookie."""
+        token = secrets.token_urlsafe(SESSION_BYTES)
+        session = Session(secrets.token_urlsafe(SESSION_BYTES), self._now(), self._now())
+        self._sessions[_digest(token)] = session
+        while len(self._sessions) > MAX_SESSIONS:
+            self._sessions.popitem(last=False)
+        return token, session
+
+    def find(self, token: str) -> Session | None:
+        """The session of a token, if it is still good; using it keeps it alive."""
+        key = _digest(token)
+        session = self._sessions.get(key)
+        if session is None:
+            return None
+        now = self._now()
+        if now - session.used > IDLE_SECONDS or now - session.begun > TOTAL_SECONDS:
+            del self._sessions[key]
+            return None
+        session.used = now
+        return session
+
+    def end(self, token: str) -> None:
+        """Log out."""
+        self._sessions.pop(_digest(token), None)
+
+
+class Throttle:
+    """Slows wrong passwords down, for each address and for all together."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    def check(self, address: str) -> None:
+        """Raise `TooSoon` while a try from this address has to wait."""
+        waits = [self._left(key, free) for key, free in ((address, FREE_TRIES), ("", FREE_TRIES * 10))]
+        if max(waits) > 0:
+            raise TooSoon(max(waits))
+
+    def failed(self, address: str) -> None:
+        """Count a wrong password."""
+        for key in (address, ""):
+            count, at = self._failures.pop(key, (0, self._now()))
+            fresh = self._now() - at > FORGET_SECONDS
+            self._failures[key] = (1 if fresh else count + 1, self._now())
+        while len(self._failures) > MAX_ADDRESSES:
+            self._failures.popitem(last=False)
+
+    def succeeded(self, address: str) -> None:
+        """Forget the slips of whoever has shown the right one."""
+        self._failures.pop(address, None)
+
+    def _left(self, key: str, free: int) -> float:
+        count, at = self._failures.get(key, (0, 0.0))
+        if count < free:
+            return 0.0
+        wait = min(LONGEST_WAIT_SECONDS, 2.0 ** (count - free))
+        return max(0.0, at + wait - self._now())
+
+
+class Doorkeeper:
+    """Lets people and scripts in."""
+
+    def __init__(self, password_file: Path, api_token: str | None, now: Callable[[], float]) -> None:
+        self._password_file = password_file
+        self._api_token = api_token
+        self.sessions = Sessions(now)
+        self._throttle = Throttle(now)
+        self._hashing = asyncio.Lock()  # one argon2 at a time: it takes 19 MiB and a core
+
+    async def log_in(self, address: str, given: str) -> str | None:
+        """Return the token of a new session, or None for a wrong password. Raises `TooSoon` and `NoPassword`."""
+        async with self._hashing:
+            self._throttle.check(address)
+            right = await asyncio.to_thread(self._verify, given)
+        if not right:
+            self._throttle.failed(address)
+            return None
+        self._throttle.succeeded(address)
+        return self.sessions.begin()[0]
+
+    def check_password_is_set(self) -> None:
+        """Raise `NoPassword` if there is none."""
+        self._load()
+
+    def is_token(self, header: str) -> bool:
+        """Whether an Authorization header carries the configured bearer token."""
+        if self._api_token is None:
+            return False
+        return hmac.compare_digest(header.encode(), f"Bearer {self._api_token}".encode())
+
+    def _verify(self, given: str) -> bool:
+        return password.verify(self._load(), given)
+
+    def _load(self) -> str:
+        try:
+            found = password.load_hash(self._password_file)
+        except password.PasswordFileError as error:
+            raise NoPassword(str(error)) from error
+        if found is None:
+            raise NoPassword("no password is set for this page: run `kiosk set-password` on the machine")
+        return found
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
