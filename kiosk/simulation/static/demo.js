@@ -28,6 +28,7 @@ function goodName(id) {
   return good ? good[language] : id;
 }
 
+const told = (text) => (language === "en" && TOLD[text]) || text;
 const yuan = (fen) => (fen / 100).toFixed(2);
 
 async function post(path, values) {
@@ -59,7 +60,7 @@ async function scanAt(x, y) {
   hint("reading");
   const answer = await post("/scan", { x, y });
   if (answer.cashier) openCashier(answer.cashier);
-  else if (answer.told) showResult(false, answer.told.text);
+  else if (answer.told) showResult(false, told(answer.told.text));
   else hint("noCode");
 }
 
@@ -118,7 +119,7 @@ async function pay() {
   $("pay").textContent = say("paying");
   const answer = await post("/pay", { out_trade_no: cashier.out_trade_no });
   if (answer.paid) showResult(true, say("paidText"), `¥${yuan(cashier.amount_fen)}`);
-  else showResult(false, answer.told.text);
+  else showResult(false, told(answer.told.text));
 }
 
 function cancel() {
@@ -219,7 +220,7 @@ function renderFaults() {
 function sentence(line) {
   const data = line.data;
   const [who, en, zh] = DIARY[line.kind === "vend" && data.jams ? "jam" : line.kind];
-  const values = { ...data, goods: goodName(data.product), yuan: `¥${yuan(data.fen || 0)}` };
+  const values = { ...data, what: told(data.what), goods: goodName(data.product), yuan: `¥${yuan(data.fen || 0)}` };
   if (data.fault) values.fault = FAULTS[data.fault][language][0];
   return [who, fill(language === "zh" ? zh : en, values)];
 }

@@ -94,3 +94,17 @@ const DIARY = {
   fault_on: ["fault", "You: {fault}", "你：{fault}"],
   fault_off: ["fault", "You mended it: {fault}", "你修好了：{fault}"],
 };
+
+// WeChat speaks Chinese; what it says, for those who do not. Words of the machine itself come in its own language.
+const TOLD = {
+  "原生支付URL参数错误": "The code is not a valid payment link",
+  "获取商户订单信息超时或者商户返回的httpcode非200": "The shop does not answer. Please try again later",
+  "商户返回的订单信息有误": "The shop’s answer cannot be read",
+  "商家订单信息有误，请重新下单支付": "This order belongs to somebody else. Please scan again",
+  "无法识别的二维码": "This code is not known",
+  "二维码已失效，请重新扫码": "This code has been replaced. Please scan the new one",
+  "二维码已过期，请重新扫码": "This code has expired. Please scan again",
+  "订单已过期，请重新扫码": "This order has expired. Please scan again",
+  "订单已关闭，请重新扫码": "This order was closed. Please scan again",
+  "该订单已支付，请勿重复支付": "This order is already paid",
+};
