@@ -111,7 +111,8 @@ class Readiness:
     @property
     def starting(self) -> bool:
         """Whether the board has not answered yet, but may still be about to."""
-        if self._board_seen or not self.blocked:
+        blocking = {problem.code for problem in self.problems if problem.blocking}
+        if self._board_seen or blocking != {"dispenser"}:
             return False
         return asyncio.get_running_loop().time() - self._started_at < START_SECONDS
 

@@ -22,6 +22,7 @@ from kiosk.settings import DispenserDriver, ListenAddress, NativeMode, Settings
 from kiosk.simulation.wechat import Cashier, Payment, WeChatSimulator, merchant_of
 
 MOTOR_SECONDS = 0.05
+API_TOKEN = "token-of-the-tests"
 LIMIT_SECONDS = 20.0  # no wait of a scenario takes longer, also on a busy machine
 
 
@@ -162,7 +163,8 @@ async def bench(
     certificate = folder / "certificate.pem"
     certificate.touch()  # over loopback http it is never shown to anybody, but has to be there
     settings = make_settings(folder, **(kiosk or {}))
-    settings = replace(settings, callbacks=ListenAddress("127.0.0.1", port))
+    web = replace(settings.web, listen=ListenAddress("127.0.0.1", free_port()), api_token=API_TOKEN)
+    settings = replace(settings, callbacks=ListenAddress("127.0.0.1", port), web=web)
     pay = replace(
         settings.wechatpay,
         native_mode=native_mode,

@@ -342,11 +342,11 @@ class HealthHandler(_Handler):
 class StaticHandler(web.StaticFileHandler):
     """Style, script, words."""
 
-    def set_extra_headers(self, path: str) -> None:  # noqa: ARG002 - all files alike
-        """The same rules as for everything else here."""
+    def set_default_headers(self) -> None:
+        """The same rules as for everything else here, errors included."""
+        self.clear_header("Server")
         for name, value in SECURITY_HEADERS.items():
             self.set_header(name, value)
-        self.set_header("Cache-Control", "no-cache")
 
 
 class NothingHandler(_Handler):
