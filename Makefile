@@ -12,7 +12,7 @@ demo: setup ## a whole machine on this computer, with simulated WeChat Pay and b
 	@$(BIN)/kiosk demo
 
 test: lint ## lint, types and all tests
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n auto --dist worksteal
 
 lint: setup-dev ## style and types
 	@$(BIN)/ruff check

@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tornado import iostream, web
+from tornado import httputil, iostream, web
 
+from kiosk.clock import Clock
 from kiosk.payments.wechat import xml
 from kiosk.payments.wechat.signature import nonce, verify
 from kiosk.settings import SignType
@@ -141,10 +142,12 @@ def _numbers(fields: Mapping[str, str]) -> dict[str, str]:
 class Backing:
     """What the handlers of all calls share.
 
+    `clock`: the Date of the answers, by which a merchant sees how far its own clock is off.
     `settle()` is awaited before an answer goes out: it makes the books durable. `pay(out_trade_no)` lets a customer
     pay before the answer. `noted(call, out_trade_no, fault)` hears of every call.
     """
 
+    clock: Clock
     desk: Desk
     faults: Faults
     stopping: asyncio.Event
@@ -160,6 +163,7 @@ class CallHandler(web.RequestHandler):
         """Take the parts."""
         self.call = call
         self.backing = backing
+        self.set_header("Date", httputil.format_timestamp(backing.clock.now()))
 
     def set_default_headers(self) -> None:
         """As the real one answers."""

@@ -78,7 +78,8 @@ class WeChatSimulator:
         self.names_sign_type = False
         self.refund_seconds = refund_seconds
         self.faults = Faults()
-        self.ledger = Ledger(clock or SystemClock(), read_facts(books) if books else ())
+        self._clock = clock or SystemClock()
+        self.ledger = Ledger(self._clock, read_facts(books) if books else ())
         self.ledger.listener = self._booked
         self.port = 0
         self._books = books
@@ -213,6 +214,7 @@ class WeChatSimulator:
 
     def _application(self) -> web.Application:
         backing = Backing(
+            clock=self._clock,
             desk=Desk(self.ledger, self.merchant),
             faults=self.faults,
             stopping=self._stopping,

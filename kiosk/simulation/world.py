@@ -263,7 +263,7 @@ class World:
 
     def _machine_changed(self) -> None:
         if not self.machine.runs and not self._dark:
-            self._write("machine_stopped", status=self.machine.ended)
+            self._write("machine_stopped", status=self.machine.ended, what=self.machine.last_words())
         self._touch()
 
     def _wechat_event(self, event: Event) -> None:

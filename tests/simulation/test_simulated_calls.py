@@ -71,6 +71,12 @@ class TestRequests:
             assert answer["return_code"] == "FAIL"
         assert not simulator.ledger.orders
 
+    async def test_answers_carry_wechats_time(self, call: Caller, clock: HandClock) -> None:
+        """The Date of every answer is the simulated WeChat's clock, not this computer's."""
+        clock.advance(days=400)
+        answer = await call.post("/pay/orderquery", b"")
+        assert answer.headers["Date"] == "Tue, 28 Dec 2027 04:00:00 GMT"
+
     @pytest.mark.parametrize("sign_type", list(SignType))
     async def test_answers_are_signed_as_the_question_was(
         self, simulator: WeChatSimulator, sign_type: SignType

@@ -90,7 +90,7 @@ const DIARY = {
   refund_ended: ["wechat", "{yuan} is back with the customer", "{yuan} 已退给顾客"],
   power_cut: ["fault", "Power cut: the machine’s process is dead", "断电：机器的进程没了"],
   power_back: ["machine", "Power is back: the machine starts and looks into its journal", "来电：机器启动，先看账本"],
-  machine_stopped: ["fault", "The machine’s process ended by itself (status {status})", "机器的进程自己退出了（状态 {status}）"],
+  machine_stopped: ["fault", "The machine’s process ended by itself (status {status}): {what}", "机器的进程自己退出了（状态 {status}）：{what}"],
   fault_on: ["fault", "You: {fault}", "你：{fault}"],
   fault_off: ["fault", "You mended it: {fault}", "你修好了：{fault}"],
 };
