@@ -11,6 +11,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from kiosk.settings import NativeMode
+from kiosk.simulation.camera import SeenCode
 from kiosk.simulation.phone import phone_application
 from kiosk.simulation.scratch import GOODS, SCREEN
 from kiosk.simulation.world import World
@@ -66,12 +67,23 @@ async def page(address: str) -> AsyncIterator[Page]:
     assert hosts == {"127.0.0.1"}
 
 
+async def shown_code(world: World, product: str) -> SeenCode:
+    """A product's code as the camera sees it; a busy computer may take codes off the screen for a moment."""
+    async with asyncio.timeout(PATIENCE_MS / 1000):
+        while True:
+            seen = world.revision
+            for code in await world.codes():
+                good = world.good_behind(code.text)
+                if good is not None and good.id == product:
+                    return code
+            await world.change(seen, 1.0)
+
+
 async def tap_code(page: Page, world: World, product: str) -> None:
     """Tap into the middle of a product's code, in the phone's picture of the screen."""
-    seen = page.locator("#seen")
-    box = await seen.bounding_box()
+    box = await page.locator("#seen").bounding_box()
     assert box is not None
-    code = next(code for code in await world.codes() if getattr(world.good_behind(code.text), "id", "") == product)
+    code = await shown_code(world, product)
     x, y = (code.left + code.right) / 2 * box["width"], (code.top + code.bottom) / 2 * box["height"]
     await page.locator("#finder").click(position={"x": x, "y": y})
 
