@@ -90,7 +90,7 @@ class TestCalls:
         assert (await call.query())["result_code"] == "SUCCESS"
 
     async def test_a_line_that_is_down_lets_nothing_through(
-        self, call: Caller, simulator: WeChatSimulator, mailbox: Mailbox
+        self, call: Caller, simulator: WeChatSimulator, mailbox: Mailbox, events: list[Event]
     ) -> None:
         """Calls are torn down and notifications reach nobody; both work again afterwards."""
         await call.order(notify_url=f"{mailbox.url}/notify")
@@ -98,6 +98,8 @@ class TestCalls:
         answer = await unifiedorder(call)
         assert answer is None or answer.code == 599
         await simulator.pay(NUMBER)
+        await wait_until(lambda: "notification_failed" in kinds(events), "the first try has failed")
+        assert not mailbox.bodies
         simulator.faults.clear("line")
         await wait_until(lambda: mailbox.bodies, "the notification arrives by a later try")
         assert (await call.query())["trade_state"] == "SUCCESS"
