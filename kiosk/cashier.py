@@ -319,7 +319,7 @@ class Cashier:
 
     # Following what is unpaid ------------------------------------------------------------------------------
 
-    async def _follow_unpaid(self, out_trade_no: str) -> None:
+    async def _follow_unpaid(self, out_trade_no: str, *, ask_now: bool = False) -> None:
         """Ask for an order until it is paid, or closed for certain."""
         loop = asyncio.get_running_loop()
         order = await self._journal.order(out_trade_no)
@@ -332,8 +332,7 @@ class Cashier:
         nudge = self._nudges.setdefault(out_trade_no, asyncio.Event())
         close_wait, longest = CLOSE_RETRY_SECONDS
         interval = self._query_seconds(order)
-        # A new order needs no question yet; one from before a restart may have been paid meanwhile.
-        ask_at = loop.time() + interval - (self._clock.now() - order.created_at).total_seconds()
+        ask_at = loop.time() + (0.0 if ask_now else interval)
         while True:
             nudged = nudge.is_set()
             nudge.clear()
@@ -464,12 +463,12 @@ class Cashier:
             if change.order.state not in UNPAID:
                 self._nudge(change.order.out_trade_no)
 
-    def _follow(self, order: Order) -> None:
+    def _follow(self, order: Order, *, ask_now: bool = False) -> None:
         number = order.out_trade_no
         if order.state is OrderState.REFUNDING:
             self._start_follower(number, self._follow_refund(number))
         elif order.state is OrderState.AWAITING_PAYMENT:
-            self._start_follower(number, self._follow_unpaid(number))
+            self._start_follower(number, self._follow_unpaid(number, ask_now=ask_now))
 
     def _start_follower(self, number: str, work: Coroutine[Any, Any, None]) -> None:
         if number in self._followers:
@@ -498,7 +497,9 @@ class Cashier:
             event.set()
 
     async def _sweep_forever(self) -> None:
-        abandoned = True  # what was created but never announced before this process began is nobody's any more
+        # What an earlier process left: an order that was never announced is nobody's any more, and one that was
+        # may have been paid meanwhile.
+        left_over = True
         while True:
             try:
                 unfinished = await self._journal.orders_in([*UNPAID, OrderState.REFUNDING])
@@ -507,10 +508,10 @@ class Cashier:
             else:
                 for order in unfinished:
                     number = order.out_trade_no
-                    if order.state is OrderState.CREATED and (abandoned or number in self._withdrawn):
+                    if order.state is OrderState.CREATED and (left_over or number in self._withdrawn):
                         self.withdraw(number)
-                    self._follow(order)
-                abandoned = False
+                    self._follow(order, ask_now=left_over)
+                left_over = False
             await asyncio.sleep(SWEEP_SECONDS)
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:

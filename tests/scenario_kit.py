@@ -52,7 +52,7 @@ class Bench:
         self.folder = folder
         self.settings = settings
         self.wechat = wechat
-        self.wechat_clock = wechat_clock  # when payments are made; the Date of its answers is the real time
+        self.wechat_clock = wechat_clock
         self.board = board
         self.clock = StepClock()
         self.machine = Machine(settings, self.clock)

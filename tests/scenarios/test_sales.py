@@ -268,6 +268,7 @@ class TestFailures:
             await here.machine.stop()
             here.wechat_clock.offset = timedelta(seconds=-60)  # it was paid a minute ago
             await here.wechat.pay(cashier.out_trade_no, "o-customer")
+            here.wechat_clock.offset = timedelta()
             await here.start_again()
             await here.settled(cashier.out_trade_no, OrderState.REFUNDED)
 
