@@ -135,9 +135,14 @@ class Cashier:
         except TimeoutError:
             task.add_done_callback(self._withdraw_unanswered)
             raise NotForSale(self._words.try_again) from None
+        except NotForSale:
+            raise
         except DatabaseError as error:
             _log.error("a scan was refused: %s", error)
             raise NotForSale(self._words.out_of_service) from error
+        except Exception as error:
+            _log.exception("a scan was refused for a mistake of this program")
+            raise NotForSale(self._words.try_again) from error
 
     async def open_code(self, product_id: str) -> Code | Refused | Unclear:
         """Make a mode-two code. Raises `DatabaseError` when it could not be made durable."""
@@ -195,7 +200,7 @@ class Cashier:
             out_trade_no=new_out_trade_no(self._settings.kiosk.id, now),
             channel=channel,
             product_id=product.id,
-            product_name=product.name,
+            product_name=product.name_in(self._settings.kiosk.language),
             amount_fen=product.price_fen,
             app_id=self._pay.app_id,
             state=OrderState.CREATED,

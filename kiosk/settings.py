@@ -39,6 +39,10 @@ class Product:
     price_fen: int
     image: Path | None
 
+    def name_in(self, language: str) -> str:
+        """The name that a customer reads."""
+        return self.name if language == "zh_CN" else self.name_en
+
 
 @dataclass(frozen=True)
 class Slot:

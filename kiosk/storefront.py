@@ -156,7 +156,8 @@ class Storefront:
         if product.id in self._paid.values():
             state, caption = TileState.PAID, self._words.just_paid
         elif self._shelf.available.get(product.id, 0) < 1:
-            state, caption = TileState.SOLD_OUT, self._words.sold_out
+            state = TileState.SOLD_OUT
+            caption = self._words.not_now if self._stands_idle(product) else self._words.sold_out
         else:
             code = self._codes.code(product.id)
             state = TileState.FOR_SALE if code else TileState.PREPARING
@@ -200,7 +201,14 @@ class Storefront:
         return tuple(tuple(row) for _, row in itertools.groupby(slots, key=lambda slot: slot[:-1]))
 
     def _name(self, product: Product) -> str:
-        return product.name if self._settings.kiosk.language == "zh_CN" else product.name_en
+        return product.name_in(self._settings.kiosk.language)
+
+    def _stands_idle(self, product: Product) -> bool:
+        """Whether units are there, but in slots that a technician has to look at first."""
+        return any(
+            slot.product_id == product.id and record.stock > 0 and (record.disabled or record.fault is not None)
+            for slot, record in self._shelf.slots()
+        )
 
     def _on_change(self, change: Change) -> None:
         order = change.order

@@ -14,6 +14,7 @@ class Words:
     scan: str
     preparing: str
     sold_out: str
+    not_now: str  # units are there, but a technician has to look first
     just_paid: str
     starting: str
     starting_text: str
@@ -41,6 +42,7 @@ WORDS = {
         scan="微信扫一扫",
         preparing="二维码生成中",
         sold_out="已售罄",
+        not_now="暂不可售",
         just_paid="已付款",
         starting="正在启动",
         starting_text="请稍候，马上就好",
@@ -65,6 +67,7 @@ WORDS = {
         scan="Scan with WeChat",
         preparing="Making a code",
         sold_out="Sold out",
+        not_now="Not available",
         just_paid="Paid",
         starting="Starting",
         starting_text="One moment, please",
