@@ -92,7 +92,7 @@ def refund(out_trade_no: str, config: Path) -> None:
 
 @click.group()
 def journal() -> None:
-    """Look after the journal: verify, backup."""
+    """Look after the journal."""
 
 
 @journal.command()
@@ -114,6 +114,26 @@ def verify(file: Path | None, config: Path) -> None:
         click.echo(f"unsettled: order {line}")
     click.echo(f"{path}: {found.events} events, {found.orders} orders, {len(found.findings)} findings")
     sys.exit(1 if found.findings else 0)
+
+
+@journal.command()
+@click.argument("out_trade_no")
+@with_config
+def story(out_trade_no: str, config: Path) -> None:
+    """Tell what happened to an order, from the first event to the last."""
+    settings = load_or_exit(config)
+    from kiosk.database import DatabaseError
+    from kiosk.journal import read_story
+    from kiosk.story import sentence
+
+    try:
+        events = read_story(settings.kiosk.data_dir, out_trade_no)
+    except DatabaseError as error:
+        raise click.ClickException(str(error)) from error
+    if not events:
+        raise click.ClickException(f"there is no order {out_trade_no} in this machine's journal")
+    for event in events:
+        click.echo(f"{event.at.astimezone():%Y-%m-%d %H:%M:%S}  {sentence(event, settings.kiosk.language)}")
 
 
 @journal.command()

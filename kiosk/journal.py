@@ -244,12 +244,7 @@ class Journal:
 
     async def story(self, out_trade_no: str) -> list[Event]:
         """Everything that happened to an order, oldest first."""
-
-        def work(connection: sqlite3.Connection) -> list[Event]:
-            sql = "SELECT * FROM events WHERE out_trade_no = ? ORDER BY id"
-            return [_to_event(row) for row in _rows(connection, sql, [out_trade_no])]
-
-        return await self._database.read(work)
+        return await self._database.read(lambda connection: _story(connection, out_trade_no))
 
     async def note(self, kind: str, detail: Mapping[str, Any], out_trade_no: str | None = None) -> None:
         """Write an event that changes nothing else."""
@@ -349,6 +344,15 @@ def read_orders(data_dir: Path, states: Sequence[OrderState], since: datetime | 
         connection.close()
 
 
+def read_story(data_dir: Path, out_trade_no: str) -> list[Event]:
+    """Everything that happened to an order, for the command line. Raises `DatabaseError`."""
+    connection = connect_to_read(data_dir / JOURNAL_FILE)
+    try:
+        return _story(connection, out_trade_no)
+    finally:
+        connection.close()
+
+
 # Rows and values -----------------------------------------------------------------------------------------------
 
 _ORDER_COLUMNS = tuple(column.name for column in fields(Order))
@@ -401,6 +405,11 @@ def _to_event(row: Mapping[str, Any]) -> Event:
 def _order(connection: sqlite3.Connection, out_trade_no: str) -> Order | None:
     rows = _rows(connection, "SELECT * FROM orders WHERE out_trade_no = ?", [out_trade_no])
     return _to_order(rows[0]) if rows else None
+
+
+def _story(connection: sqlite3.Connection, out_trade_no: str) -> list[Event]:
+    sql = "SELECT * FROM events WHERE out_trade_no = ? ORDER BY id"
+    return [_to_event(row) for row in _rows(connection, sql, [out_trade_no])]
 
 
 def _reusable(connection: sqlite3.Connection, order: Order, until: datetime) -> Order | None:

@@ -18,6 +18,7 @@ from kiosk.readiness import Readiness
 from kiosk.settings import Settings, Slot
 from kiosk.shelf import Shelf, slot_state
 from kiosk.storefront import Storefront
+from kiosk.story import sentence
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def event_view(event: Event) -> dict[str, Any]:
     detail = dict(event.detail)
     if event.slot is not None:
         detail["slot"] = event.slot
-    return {"at": time_text(event.at), "kind": event.kind, "detail": detail}
+    texts = {language: sentence(event, language) for language in ("zh_CN", "en")}
+    return {"at": time_text(event.at), "kind": event.kind, "detail": detail, "text": texts}
 
 
 def status_view(site: Site) -> dict[str, Any]:

@@ -166,3 +166,13 @@ def test_no_journal_is_a_sentence(ini: Path) -> None:
     assert 1 == done.returncode
     assert "journal" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_story_of_an_order(ini: Path, sold: list[str]) -> None:
+    """What happened, in sentences of the machine's language; an unknown order is named."""
+    told, unknown = kiosk(ini, "journal", "story", sold[0]), kiosk(ini, "journal", "story", "lobby-1-nothing")
+
+    assert (0, 1) == (told.returncode, unknown.returncode)
+    assert "已创建 cola 的订单，金额 ¥3.50" in told.stdout
+    assert "已付款" in told.stdout
+    assert "lobby-1-nothing" in unknown.stderr

@@ -98,7 +98,8 @@ function orderLine(order) {
   line.addEventListener("toggle", async () => {
     if (!line.open) return;
     const told = await (await fetch(`/api/orders/${encodeURIComponent(order.out_trade_no)}`)).json();
-    story.replaceChildren(...told.events.map((event) => node("li", { textContent: `${clock(event.at)} ${event.kind.replaceAll("_", " ")} ${Object.entries(event.detail).filter(([key]) => key !== "state" && key !== "evidence").map(([key, value]) => `${key.replaceAll("_", " ")}: ${value}`).join(", ")}` })));
+    const language = words === WORDS.en ? "en" : "zh_CN";
+    story.replaceChildren(...told.events.map((event) => node("li", { textContent: `${clock(event.at)} ${event.text[language]}` })));
   });
   return line;
 }

@@ -1,0 +1,42 @@
+"""Events as sentences."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from core_values import NOON
+
+import kiosk
+from kiosk.journal import Event
+from kiosk.story import sentence
+
+SOURCES = [Path(kiosk.__file__).parent / f"{name}.py" for name in ("cashier", "dispatcher", "journal")]
+KINDS = {
+    kind
+    for source in SOURCES
+    for kind in re.findall(r'Step\([^"\n]*(?:\([^"\n]*\)[^"\n]*)*, "([a-z_]+)"', source.read_text(encoding="utf-8"))
+}
+
+
+def test_the_kinds_were_found() -> None:
+    """The list below is the program's own, not a copy of it."""
+    assert {"paid", "dispensing", "dispensed", "refunded", "closed"} <= KINDS
+
+
+@pytest.mark.parametrize("language", ["zh_CN", "en"])
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_step_has_its_sentence(kind: str, language: str) -> None:
+    """Whatever an order goes through is told in words, in both languages, also when a detail is missing."""
+    told = sentence(Event(NOON, kind, {}), language)
+
+    assert told.endswith((".", "。"))
+    assert kind not in told.split()
+
+
+def test_details_are_told() -> None:
+    """Money as it is read, the slot by its name."""
+    event = Event(NOON, "created", {"product": "cola", "amount_fen": 350, "channel": "native_two"})
+
+    assert sentence(event, "en") == "Order for cola over ¥3.50 made (native_two)."
