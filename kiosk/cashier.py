@@ -1,4 +1,4 @@
-"""The money side of an order: open, confirm, expire, close, refund. Knows a gateway, not who stands behind it.
+"""The money side of an order: open, confirm, expire, close. Knows a gateway, not who stands behind it.
 
 A notification and an orderquery end in the same function, `_settle`; a timer, a restart and a technician start the
 same two followers: one for an order that can still be paid, one for a refund that is not yet confirmed.
@@ -16,9 +16,9 @@ from typing import Any
 
 from kiosk.clock import Clock
 from kiosk.database import DatabaseError
-from kiosk.errors import NotBelieved, NotForSale, RefundRefused
-from kiosk.journal import Change, Journal, SoldOut, Step, UnknownOrder, View
-from kiosk.orders import REFUNDABLE, UNPAID, Channel, Order, OrderState, new_out_trade_no
+from kiosk.errors import NotBelieved, NotForSale
+from kiosk.journal import Change, Journal, SoldOut, Step, View
+from kiosk.orders import UNPAID, Channel, Order, OrderState, new_out_trade_no
 from kiosk.payments.gateway import (
     Closed,
     Missing,
@@ -28,15 +28,11 @@ from kiosk.payments.gateway import (
     PaymentGateway,
     Prepared,
     PrepayRequest,
-    RefundAccepted,
-    Refunded,
-    RefundFailed,
     RefundNotice,
-    RefundPending,
-    RefundRequest,
     Refused,
     Unclear,
 )
+from kiosk.refunds import Refunds, request_refund, to_refunding
 from kiosk.settings import Product, Settings
 
 # The customer waits and WeChat's patience is not documented: the scan's answer goes out within three seconds.
@@ -52,7 +48,6 @@ CODE_GRACE_SECONDS = 60
 QUERY_CUSTOMER_SECONDS = 5  # somebody has entered the order and is paying now
 QUERY_CODE_SECONDS = 20  # nobody may ever scan it
 CLOSE_RETRY_SECONDS = (1.0, 30.0)  # first and longest wait; WeChat does not close orders younger than 5 minutes
-REFUND_RETRY_SECONDS = (1.0, 30.0)  # first and longest wait; a refund may be PROCESSING for a day
 # Refusals that concern one order; every other permanent one concerns the merchant, and so every order.
 OF_ONE_ORDER = frozenset({"ORDERPAID", "ORDERCLOSED", "OUT_TRADE_NO_USED"})
 SWEEP_SECONDS = 5  # finds orders that another process (the command line) has changed
@@ -96,6 +91,7 @@ class Cashier:
         self._gateway = gateway
         self._clock = clock
         self._words = words
+        self._refunds = Refunds(journal=journal, gateway=gateway, reason=words.refund_reason)
         self._closed = closed
         self._answered = answered
         self._slots_of = {
@@ -273,20 +269,6 @@ class Cashier:
             raise NotBelieved(mismatch)
         await self._settle(payment)
 
-    async def refund_notified(self, notice: RefundNotice) -> None:
-        """Take a refund's end that a notification tells of; returns once it is durable.
-
-        Raises `NotBelieved` for one that is not the refund that we asked for.
-        """
-        order = await self._journal.order(notice.out_trade_no)
-        if order is None:
-            raise NotBelieved(f"there is no order {notice.out_trade_no} here")
-        if order.refund_serial == 0 or notice.out_refund_no != order.out_refund_no:
-            raise NotBelieved(f"the refund {notice.out_refund_no} was not asked for by this machine")
-        if notice.refund_fen != order.paid_fen:
-            raise NotBelieved(f"the refund {notice.out_refund_no} is of another amount")
-        await self._settle_refund(notice.out_trade_no, notice.result)
-
     async def _settle(self, payment: Payment, *, refunded: bool = False) -> None:
         late_after = self._settings.kiosk.dispense_within_seconds
         now = self._clock.now()
@@ -397,68 +379,13 @@ class Cashier:
 
         await self._journal.update(out_trade_no, decide)
 
-    # Refunding ---------------------------------------------------------------------------------------------
-
     async def refund(self, out_trade_no: str, who: str) -> Order:
         """Begin a refund that a person asked for. Raises `RefundRefused`, `UnknownOrder`, `DatabaseError`."""
         return await request_refund(self._journal, out_trade_no, who)
 
-    async def _follow_refund(self, out_trade_no: str) -> None:
-        """Ask for a refund and then after it, until WeChat confirms its end. Every repeat has the same number."""
-        nudge = self._nudges.setdefault(out_trade_no, asyncio.Event())
-        wait, longest = REFUND_RETRY_SECONDS
-        must_ask = True
-        while True:
-            nudge.clear()
-            order = await self._journal.order(out_trade_no)
-            if order is None or order.state is not OrderState.REFUNDING:
-                return
-            if not self._gateway.can_refund:
-                reason = "no client certificate is configured: refund it in WeChat's merchant platform"
-                await self._settle_refund(out_trade_no, RefundFailed(reason, fresh_number=False))
-                return
-            refusal: RefundFailed | None = None
-            if must_ask:
-                match await self._gateway.refund(_refund_request(order, self._words.refund_reason)):
-                    case RefundAccepted():
-                        must_ask = False
-                    case Refused(code, message, permanent) if permanent:
-                        refusal = RefundFailed(f"{message} ({code})", fresh_number=False)
-                    case Refused() | Unclear() as answer:
-                        _log.warning("the refund %s is not yet accepted: %s", order.out_refund_no, answer)
-            match await self._gateway.query_refund(order.out_refund_no):
-                case Refunded() | RefundFailed() as end:
-                    await self._settle_refund(out_trade_no, end)
-                    return
-                case RefundPending():
-                    must_ask = False
-                case Missing():
-                    if refusal is not None:
-                        await self._settle_refund(out_trade_no, refusal)
-                        return
-                    must_ask = True
-                case Unclear():
-                    pass
-            if not await happens(nudge, wait):
-                wait = min(wait * 2, longest)
-
-    async def _settle_refund(self, out_trade_no: str, result: Refunded | RefundFailed) -> None:
-        def decide(order: Order, _: View) -> Step | None:
-            if order.state not in (OrderState.REFUNDING, OrderState.REFUND_FAILED):
-                return None
-            match result:
-                case Refunded(refund_id):
-                    done = replace(order, state=OrderState.REFUNDED)
-                    return Step(done, "refunded", {"refund_id": refund_id})
-                case RefundFailed(reason, fresh_number):
-                    if order.state is OrderState.REFUND_FAILED:
-                        return None
-                    # A new number only if this one is dead for ever: else money could go back twice.
-                    serial = order.refund_serial + 1 if fresh_number else order.refund_serial
-                    failed = replace(order, state=OrderState.REFUND_FAILED, refund_serial=serial, reason=reason)
-                    return Step(failed, "refund_failed", {"reason": reason})
-
-        await self._journal.update(out_trade_no, decide)
+    async def refund_notified(self, notice: RefundNotice) -> None:
+        """Take a refund's end that a notification tells of; returns once it is durable. Raises `NotBelieved`."""
+        await self._refunds.notified(notice)
 
     # Housekeeping ------------------------------------------------------------------------------------------
 
@@ -471,7 +398,8 @@ class Cashier:
     def _follow(self, order: Order, *, ask_now: bool = False) -> None:
         number = order.out_trade_no
         if order.state is OrderState.REFUNDING:
-            self._start_follower(number, self._follow_refund(number))
+            nudge = self._nudges.setdefault(number, asyncio.Event())
+            self._start_follower(number, self._refunds.follow(number, nudge))
         elif order.state is OrderState.AWAITING_PAYMENT:
             self._start_follower(number, self._follow_unpaid(number, ask_now=ask_now))
 
@@ -526,26 +454,6 @@ class Cashier:
         return task
 
 
-def to_refunding(order: Order, reason: str) -> Order:
-    """The order on its way back to the customer, with the number that every repeat of the refund will carry."""
-    return replace(order, state=OrderState.REFUNDING, refund_serial=max(1, order.refund_serial), reason=reason)
-
-
-async def request_refund(journal: Journal, out_trade_no: str, who: str) -> Order:
-    """Begin a refund of a paid order; whoever runs the machine carries it out.
-
-    Raises `RefundRefused` with the reason, `UnknownOrder`, or `DatabaseError`.
-    """
-
-    def decide(order: Order, _: View) -> Step | None:
-        if order.state not in REFUNDABLE:
-            raise RefundRefused(f"order {out_trade_no} is {order.state.value}: only a paid order can be refunded")
-        reason = f"asked for by {who}"
-        return Step(to_refunding(order, reason), "refund_requested", {"who": who})
-
-    return await journal.update(out_trade_no, decide)
-
-
 def _mismatch(order: Order, payment: Payment) -> str | None:
     if payment.total_fen != order.amount_fen:
         return f"order {order.out_trade_no} costs {order.amount_fen} fen, {payment.total_fen} fen were paid"
@@ -572,19 +480,3 @@ def _code(order: Order) -> Code | None:
     if order.channel is not Channel.NATIVE_TWO or order.code_url is None or order.state not in UNPAID:
         return None
     return Code(order.out_trade_no, order.product_id, order.code_url, order.amount_fen, order.expires_at)
-
-
-def _refund_request(order: Order, reason: str) -> RefundRequest:
-    if order.transaction_id is None or order.paid_fen is None:
-        raise UnknownOrder(order.out_trade_no)
-    return RefundRequest(
-        out_trade_no=order.out_trade_no,
-        transaction_id=order.transaction_id,
-        out_refund_no=order.out_refund_no,
-        total_fen=order.paid_fen,
-        refund_fen=order.paid_fen,
-        reason=reason,
-    )
-
-
-__all__ = ["Cashier", "Code", "request_refund", "to_refunding"]

@@ -152,10 +152,10 @@ def backup(file: Path, config: Path) -> None:
 
 
 async def _refund(settings: Settings, out_trade_no: str) -> Order:
-    from kiosk.cashier import request_refund
     from kiosk.clock import SystemClock
     from kiosk.database import DatabaseError
     from kiosk.journal import JOURNAL_FILE, Journal
+    from kiosk.refunds import request_refund
 
     if not (settings.kiosk.data_dir / JOURNAL_FILE).exists():
         raise DatabaseError(f"there is no journal in {settings.kiosk.data_dir}")

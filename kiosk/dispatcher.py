@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from hardware.dispenser import Cause, Dispenser, Outcome, VendResult
-from kiosk.cashier import to_refunding
 from kiosk.clock import Clock
 from kiosk.database import DatabaseError
 from kiosk.journal import Change, Journal, SlotChange, SlotRecord, Step, View
 from kiosk.orders import Order, OrderState, TransitionRefused
+from kiosk.refunds import to_refunding
 from kiosk.settings import InDoubt, Settings, Slot
 from kiosk.waiting import happens
 
