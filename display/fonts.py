@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -17,6 +18,7 @@ CANDIDATES = (
 )
 MAX_SIZES = 64  # a layout uses about ten sizes; a few screens' worth are kept
 _PROBE_SIZE = 24
+_UNSEEN = frozenset({"Cc", "Cf", "Zs"})  # controls, formats and blanks have nothing to paint
 _NO_CHARACTER = "\U0010fffe"  # never a character: painted as the font's box for what it lacks
 
 NO_FONT = "no font with Chinese characters was found: install the package fonts-wqy-microhei"
@@ -44,7 +46,7 @@ def missing_glyphs(text: str) -> str:
     return "".join(
         character
         for character in dict.fromkeys(text)
-        if not character.isspace() and character.isprintable() and _ink(probe, character) == box
+        if unicodedata.category(character) not in _UNSEEN and _ink(probe, character) == box
     )
 
 
