@@ -20,19 +20,20 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from PIL import Image, UnidentifiedImageError
 
+from display.fonts import NO_FONT, find_font, missing_glyphs
+from display.pictures import MAX_PICTURE_BYTES, MAX_PICTURE_PIXELS
 from hardware.serial_link import close_port, explain, open_port
 from kiosk.clock import Clock, SystemClock
 from kiosk.database import DatabaseError, connect_to_read
 from kiosk.journal import JOURNAL_FILE
 from kiosk.settings import DispenserDriver, DisplayDriver, ListenAddress, Settings
+from kiosk.web import SERVER_NAME
 from kiosk.web.password import PasswordFileError, load_hash
 
 APP_ID_LENGTH = 18  # wx and 16 hexadecimal digits, as WeChat has always given them
 MIN_TOKEN_CHARACTERS = 16  # a token is guessed by programs, not by hands: 16 random characters hold
 CERTIFICATE_WARNING = timedelta(days=30)  # time enough to fetch a new one from the merchant platform
 MIN_FREE_BYTES = 100 * 1000 * 1000  # a year of 1000 orders a day takes about this much
-MAX_PICTURE_BYTES = 20 * 1000 * 1000
-MAX_PICTURE_PIXELS = 16_000_000  # 64 MB unpacked: what a board with 512 MiB can spare for a moment
 RUNNING_TIMEOUT_SECONDS = 1.0  # a machine on this computer answers within milliseconds
 
 
@@ -46,6 +47,7 @@ def check(settings: Settings, clock: Clock | None = None) -> list[str]:
         *_certificate(settings, now),
         *_products(settings),
         *_pictures(settings),
+        *_fonts(settings),
         *_data_dir(settings),
         *_journal(settings),
         *_screen_file(settings),
@@ -66,7 +68,7 @@ def machine_is_running(settings: Settings) -> bool:
     try:
         connection.request("GET", "/healthz")
         answer = connection.getresponse()
-        return answer.status in {200, 503} and (answer.getheader("Server") or "").startswith("TornadoServer")
+        return answer.status in {200, 503} and answer.getheader("Server") == SERVER_NAME
     except (OSError, http.client.HTTPException):
         return False
     finally:
@@ -169,6 +171,20 @@ def _pictures(settings: Settings) -> Iterator[str]:
             yield f"{start} cannot be read: {error.strerror or error}"
         except (SyntaxError, ValueError) as error:  # Pillow's words for a damaged PNG
             yield f"{start} is damaged: {error}"
+
+
+def _fonts(settings: Settings) -> Iterator[str]:
+    if find_font() is None:
+        yield NO_FONT
+        return
+    names = {"[kiosk] name": settings.kiosk.name}
+    for product in settings.products:
+        names[f"[product:{product.id}] name"] = product.name
+        names[f"[product:{product.id}] name_en"] = product.name_en
+    for key, name in names.items():
+        missing = missing_glyphs(name)
+        if missing:
+            yield f"{key} = {name}: the font {find_font()} has no {' '.join(missing)}; they would be painted as boxes"
 
 
 def _data_dir(settings: Settings) -> Iterator[str]:

@@ -21,6 +21,7 @@ from kiosk.errors import RefundRefused
 from kiosk.journal import MAX_ORDERS_A_PAGE, SlotRecord, UnknownOrder, UnknownSlot
 from kiosk.orders import OrderState
 from kiosk.settings import Slot
+from kiosk.web import SERVER_NAME
 from kiosk.web.auth import Doorkeeper, NoPassword, TooSoon
 from kiosk.web.live import Live
 from kiosk.web.views import Site, event_view, order_view, slot_view, status_view
@@ -30,6 +31,7 @@ JOURNAL_SECONDS = 2.0  # a journal that cannot even be read within this is stuck
 MAX_NOTICE_CHARACTERS = 60  # what fits on a customer's screen in two lines
 DEFAULT_ORDERS = 50
 SECURITY_HEADERS = {
+    "Server": SERVER_NAME,
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -56,7 +58,6 @@ class _Handler(web.RequestHandler):
 
     def set_default_headers(self) -> None:
         """Nothing inline, nothing from elsewhere, in nobody's frame."""
-        self.clear_header("Server")
         for name, value in SECURITY_HEADERS.items():
             self.set_header(name, value)
 
@@ -344,7 +345,6 @@ class StaticHandler(web.StaticFileHandler):
 
     def set_default_headers(self) -> None:
         """The same rules as for everything else here, errors included."""
-        self.clear_header("Server")
         for name, value in SECURITY_HEADERS.items():
             self.set_header(name, value)
 

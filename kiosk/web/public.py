@@ -10,6 +10,7 @@ from kiosk.cashier import Cashier
 from kiosk.database import DatabaseError
 from kiosk.errors import NotForSale
 from kiosk.payments.wechat.notifications import SUCCESS_REPLY, Inbound, NotBelieved, failure_reply
+from kiosk.web import SERVER_NAME
 
 MAX_BODY_BYTES = 64 * 1024  # the contract's limit; WeChat's own messages are below 4 KiB
 
@@ -27,7 +28,7 @@ class _XmlHandler(web.RequestHandler):
     def set_default_headers(self) -> None:
         """Name nothing but the content."""
         self.set_header("Content-Type", "text/xml; charset=utf-8")
-        self.clear_header("Server")
+        self.set_header("Server", SERVER_NAME)
 
     def check_xsrf_cookie(self) -> None:
         """WeChat signs its messages instead."""

@@ -216,27 +216,13 @@ class TestWhatARunningMachineHolds:
         change = ("[callbacks]\nlisten = 127.0.0.1:0", "[callbacks]\nlisten = 192.0.2.1:8000")
         assert "this computer does not have that address" in only_finding(folder, change)
 
-    async def test_the_machine_itself_is_not_held_against_it(self, folder: Path) -> None:
-        """While the machine runs, its own ports are not found busy."""
-        import asyncio
 
-        from tornado.httpserver import HTTPServer
-        from tornado.netutil import bind_sockets
-        from tornado.web import Application, RequestHandler
-
-        class Health(RequestHandler):
-            def get(self) -> None:
-                self.write("ok")
-
-        server = HTTPServer(Application([("/healthz", Health)]))
-        sockets = bind_sockets(0, "127.0.0.1")
-        server.add_sockets(sockets)
-        try:
-            change = ("[web]\nlisten = 127.0.0.1:0", f"[web]\nlisten = 127.0.0.1:{sockets[0].getsockname()[1]}")
-            assert await asyncio.to_thread(findings, folder, change) == []
-        finally:
-            server.stop()
-            await server.close_all_connections()
+class TestFonts:
+    def test_a_name_that_cannot_be_painted_is_found(self, folder: Path) -> None:
+        """A character without a glyph is named with its key, before a customer sees a box."""
+        found = only_finding(folder, ("name = 可口可乐", "name = 𰻝𰻝面"))
+        assert "[product:cola] name" in found
+        assert "boxes" in found
 
 
 class TestSerialPort:

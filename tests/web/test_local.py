@@ -14,6 +14,7 @@ from scenario_kit import API_TOKEN, Bench, bench
 from tornado import websocket
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 
+from kiosk.checks import machine_is_running
 from kiosk.orders import OrderState
 from kiosk.web.password import set_password
 
@@ -197,6 +198,10 @@ class TestStatus:
         answer = await browser.send("GET", "/screen.png", headers=BEARER)
 
         assert answer.body.startswith(b"\x89PNG")
+
+    async def test_a_check_beside_the_running_machine(self, browser: Browser) -> None:
+        """`kiosk check` knows the machine by its answer, and holds the ports in use not against it."""
+        assert await asyncio.to_thread(machine_is_running, browser.here.settings)
 
     async def test_health_is_open_to_all(self, browser: Browser) -> None:
         """A monitor needs no password to know that the process serves."""
