@@ -180,7 +180,8 @@ def _fonts(settings: Settings) -> Iterator[str]:
     names = {"[kiosk] name": settings.kiosk.name}
     for product in settings.products:
         names[f"[product:{product.id}] name"] = product.name
-        names[f"[product:{product.id}] name_en"] = product.name_en
+        if product.name_en != product.name:
+            names[f"[product:{product.id}] name_en"] = product.name_en
     for key, name in names.items():
         missing = missing_glyphs(name)
         if missing:
