@@ -68,8 +68,8 @@ class Customers:
             self._noted("told", "", refusal.text)
             return Told(refusal.code, refusal.text)
         self._noted("scanned", order.out_trade_no, order.fields["body"])
-        shop, _, goods = order.fields["body"].rpartition("-")
-        return Cashier(order.out_trade_no, shop or goods, goods, order.total_fen, openid)
+        shop, _, goods = order.fields["body"].partition("-")  # a shop's name has no dash, a drink's may
+        return Cashier(order.out_trade_no, shop, goods or shop, order.total_fen, openid)
 
     def pay(self, out_trade_no: str, openid: str = CUSTOMER, coupons: Sequence[Coupon] = ()) -> Payment | Told:
         """Type the password. The money is taken at once; the merchant hears of it by notification."""

@@ -37,7 +37,7 @@ async def test_a_purchase_without_a_person(native_mode: str, tmp_path: Path) -> 
     assert (0, "") == (process.returncode, err.decode()), out.decode()
     assert steps[1].startswith("the code of cola is read off the screen: weixin://wxpay/bizpayurl?")
     assert ("sign=" in steps[1]) == (native_mode == "one")
-    assert steps[2].startswith("the cashier opens: ¥3.50 to Lobby drinks for 可口可乐, order demo-1-")
+    assert steps[2].startswith("the cashier opens: ¥3.50 to Lobby drinks for Coca-Cola, order demo-1-")
     assert steps[3].startswith("paid: ")
     assert steps[4:] == [
         "cola falls into the tray",

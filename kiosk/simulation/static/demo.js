@@ -105,7 +105,7 @@ function openCashier(opened) {
   $("shop").textContent = opened.shop;
   $("amount").textContent = `¥${yuan(opened.amount_fen)}`;
   const good = about.goods.find((each) => each.zh === opened.goods);
-  $("goods").textContent = good && language === "en" ? `${good.en} ${good.zh}` : opened.goods;
+  $("goods").textContent = good && language === "en" ? `${good.en} ${good.zh}` : opened.goods; // the machine names it in its own language
   $("number").textContent = opened.out_trade_no;
   $("pay").textContent = say("pay", { amount: yuan(opened.amount_fen) });
   $("pay").disabled = false;
