@@ -1,0 +1,37 @@
+"""The payment race table: whenever somebody pays, an order is vended, refunded, or closed unpaid, and nothing else.
+
+Paid before, during or after closing, with a notification or none, while WeChat answers questions, errs or is silent,
+with a restart in between or not: 36 rows, in both native modes. The three books (WeChat's, the board's, the
+machine's) have to tell of the same end.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from race_kit import ROWS, STATES, Row, run, sell_one_product, shorten_waits
+
+from kiosk.settings import NativeMode
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten_waits(monkeypatch)
+    sell_one_product(monkeypatch)
+
+
+def test_the_table_is_whole() -> None:
+    """36 rows, all different."""
+    assert len(ROWS) == len(set(ROWS)) == 36
+
+
+@pytest.mark.parametrize("mode", [NativeMode.TWO, NativeMode.ONE], ids=["mode_two", "mode_one"])
+@pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
+async def test_one_end(row: Row, mode: NativeMode, tmp_path: Path) -> None:
+    """Money, goods and journal tell of the one end that the row has to have; nothing is left over."""
+    books = await run(row, mode, tmp_path)
+
+    assert row.end is books.end, books
+    assert STATES[row.end] is books.state
+    assert ((), ()) == (books.findings, books.unsettled)
