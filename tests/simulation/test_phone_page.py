@@ -86,9 +86,11 @@ async def shown_code(world: World, product: str) -> SeenCode:
 
 async def tap_code(page: Page, world: World, product: str) -> None:
     """Tap into the middle of a product's code, in the phone's picture of the screen."""
+    code = await shown_code(world, product)
+    # Before the picture is there its box has another shape, and the tap would miss.
+    await page.wait_for_function("document.getElementById('seen').naturalWidth > 0")
     box = await page.locator("#seen").bounding_box()
     assert box is not None
-    code = await shown_code(world, product)
     x, y = (code.left + code.right) / 2 * box["width"], (code.top + code.bottom) / 2 * box["height"]
     await page.locator("#finder").click(position={"x": x, "y": y})
 
