@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import enum
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -122,7 +121,7 @@ def sell_one_product(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Race:
-    """Runs one row. An order is closed in mode two because its code leaves the screen, in mode one when it expires."""
+    """Runs one row. An order is closed in mode two as its code leaves the screen, in mode one when it expires."""
 
     def __init__(self, here: Bench, row: Row, mode: NativeMode) -> None:
         self._here = here
@@ -162,7 +161,7 @@ class Race:
             await self._start()
         await self._begin_to_close()
         if not self._row.notified and self._row.query is not Query.ANSWERS:
-            await self._refused_to_close()
+            await self._closes_again()
             assert (await self._here.order(self.number)).state is OrderState.AWAITING_PAYMENT
             self._faults.clear("orderquery")
 
@@ -179,7 +178,7 @@ class Race:
         if self._row.restarted:
             await self._start()
         if not self._row.notified and self._row.query is not Query.ANSWERS:
-            await self._refused_to_close()
+            await self._closes_again()
         self._faults.clear("orderquery")
 
     async def _after(self) -> None:
@@ -189,6 +188,8 @@ class Race:
         await self._here.until(lambda: order.closed_at, "WeChat has closed the order")
         if self._row.query is Query.ANSWERS:
             await self._here.settled(self.number, OrderState.CLOSED)
+        else:
+            await self._closes_again()
         if self._row.restarted:
             await self._here.machine.stop()
         if self._row.notified:
@@ -215,16 +216,16 @@ class Race:
         self._here.machine = Machine(self._here.settings, self._here.clock)
         await self._here.machine.start()
 
-    async def _refused_to_close(self) -> None:
-        """WeChat has answered (ORDERPAID) to a closeorder that was sent from now on."""
-        refused = asyncio.Event()
+    async def _closes_again(self) -> None:
+        """From now on WeChat has heard two more closeorders for the order: the machine takes nothing for granted."""
+        heard: list[str] = []
 
         def hear(event: Event) -> None:
-            if (event.kind, event.out_trade_no, event.what) == ("call", self.number, "closeorder"):
-                refused.set()
+            if event.out_trade_no == self.number and event.what == "closeorder":
+                heard.append(event.kind)
 
         self._here.wechat._on_event = hear  # the bench offers no listener; nobody else listens here
-        await self._here.until(refused.is_set, "the machine has tried to close a paid order")
+        await self._here.until(lambda: len(heard) >= 2, "the machine does not take silence for an answer")
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from race_kit import ROWS, STATES, Row, run, sell_one_product, shorten_waits
+from race_kit import CUSTOMER, ROWS, STATES, Row, run, sell_one_product, shorten_waits
+from scenario_kit import bench
 
+from kiosk.orders import OrderState
 from kiosk.settings import NativeMode
+from kiosk.simulation.wechat import Payment
 
 
 @pytest.fixture(autouse=True)
@@ -35,3 +38,17 @@ async def test_one_end(row: Row, mode: NativeMode, tmp_path: Path) -> None:
     assert row.end is books.end, books
     assert STATES[row.end] is books.state
     assert ((), ()) == (books.findings, books.unsettled)
+
+
+async def test_a_close_that_closed_nothing(tmp_path: Path) -> None:
+    """Closeorder of a young order answers SUCCESS and leaves it open, as merchants report: a payment is honoured."""
+    async with bench(tmp_path) as here:
+        here.wechat.ledger.closes_young_orders = False
+        number = (await here.scan("cola", CUSTOMER)).out_trade_no
+        await here.machine.readiness.switch_out_of_service("closed for the test", "test")
+        await here.until(lambda: here.shown("cola") is None, "the code has left the screen")
+        paid = await here.wechat.pay(number, CUSTOMER)
+        await here.settled(number, OrderState.DISPENSED)
+
+        assert isinstance(paid, Payment)
+        assert (1, (350, 0)) == (len(here.board.drops), here.money(number))
