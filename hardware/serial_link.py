@@ -147,7 +147,7 @@ class SerialLink:
             return False
         try:
             self._opened.write(data)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self._lose(error)
             return False
         self.bytes_out += len(data)
@@ -158,7 +158,7 @@ class SerialLink:
             return
         try:
             data = self._opened.read(READ_BYTES)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: pyserial's select takes no descriptor above 1023
             self._lose(error)
             return
         if data:

@@ -14,7 +14,6 @@ from pathlib import Path
 from core_values import make_settings
 
 from display.scene import Scene, TileState
-from hardware.xy import simulator
 from hardware.xy.simulator import XyBoard
 from kiosk.journal import JOURNAL_FILE
 from kiosk.machine import Machine
@@ -28,7 +27,7 @@ LIMIT_SECONDS = 60.0  # no wait of a scenario takes longer, also on a busy machi
 
 # Board, WeChat and machine share one loop here, which a busy computer holds up for longer than the 100 ms that a
 # board grants its host; that limit has tests of its own among those of the boards.
-simulator.ANSWER_WINDOW_SECONDS = 1.0
+ANSWER_WINDOW_SECONDS = 1.0
 
 
 def free_port() -> int:
@@ -183,7 +182,12 @@ async def bench(
     await wechat.start()
     pay = replace(pay, api_base=wechat.base_url, backup_api_base=wechat.base_url)
     pay = replace(pay, public_url=pay.public_url if public else None, **(wechatpay or {}))  # type: ignore[arg-type] # names vary
-    board = XyBoard(link=folder / "board", ledger=folder / "drops.jsonl", motor_seconds=MOTOR_SECONDS)
+    board = XyBoard(
+        link=folder / "board",
+        ledger=folder / "drops.jsonl",
+        motor_seconds=MOTOR_SECONDS,
+        answer_window_seconds=ANSWER_WINDOW_SECONDS,
+    )
     await board.start()
     dispenser = replace(
         settings.dispenser,

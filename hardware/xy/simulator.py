@@ -70,7 +70,8 @@ class XyBoard:
     the board reports the drop. `link`: a symbolic link to the current pseudo-terminal. `drops_duplicates`: whether an
     order equal to the one just carried out, PACKNO included, is taken for its repeat, as the documents imply; False
     runs it again. `counts_sales`: whether orders of the host move the sales counter (menu 47). `answers_queries`:
-    whether it knows 51 and 53. `on_event` hears everything, at once.
+    whether it knows 51 and 53. `answer_window_seconds`: more patience than the documents grant, for a board that shares
+    its loop with much else. `on_event` hears everything, at once.
 
     Faults for as long as they last: the attributes `silent` (the board neither speaks nor listens, its motors go on)
     and `blind_drop_sensor` (goods fall unseen), and `jam`, `empty`, `clear` for selections. Faults that are used up:
@@ -90,6 +91,7 @@ class XyBoard:
         counts_sales: bool = True,
         answers_queries: bool = True,
         wire: Wire | None = None,
+        answer_window_seconds: float = ANSWER_WINDOW_SECONDS,
         seed: int = 0,
         on_event: Callable[[BoardEvent], None] | None = None,
     ) -> None:
@@ -108,6 +110,7 @@ class XyBoard:
         self._drops_duplicates = drops_duplicates
         self._counts_sales = counts_sales
         self._answers_queries = answers_queries
+        self._answer_window_seconds = answer_window_seconds
         self._random = random.Random(seed)  # noqa: S311 - noise to be repeated, not a secret
         self._on_event = on_event
         self._terminal = PseudoTerminal(link=link, wire=wire or Wire(), on_bytes=self._bytes_came)
@@ -275,7 +278,7 @@ class XyBoard:
     async def _answer(self) -> Frame | None:
         """What the host says within the answer window; the bytes of an unfinished frame are forgotten after it."""
         try:
-            async with asyncio.timeout(ANSWER_WINDOW_SECONDS):
+            async with asyncio.timeout(self._answer_window_seconds):
                 return await self._heard.get()
         except TimeoutError:
             self._decoder.reset()
