@@ -70,8 +70,8 @@ class XyBoard:
     the board reports the drop. `link`: a symbolic link to the current pseudo-terminal. `drops_duplicates`: whether an
     order equal to the one just carried out, PACKNO included, is taken for its repeat, as the documents imply; False
     runs it again. `counts_sales`: whether orders of the host move the sales counter (menu 47). `answers_queries`:
-    whether it knows 51 and 53. `answer_window_seconds`: more patience than the documents grant, for a board that shares
-    its loop with much else. `on_event` hears everything, at once.
+    whether it knows 51 and 53. `answer_window_seconds`: more patience than the documents grant, for a board that
+    shares its loop with much else. `on_event` hears everything, at once.
 
     Faults for as long as they last: the attributes `silent` (the board neither speaks nor listens, its motors go on)
     and `blind_drop_sensor` (goods fall unseen), and `jam`, `empty`, `clear` for selections. Faults that are used up:
