@@ -20,10 +20,6 @@ from kiosk.errors import NotBelieved, NotForSale
 from kiosk.journal import Change, Journal, SoldOut, Step, View
 from kiosk.orders import UNPAID, Channel, Order, OrderState, new_out_trade_no
 from kiosk.payments.gateway import (
-    Closed,
-    Missing,
-    NotPaid,
-    Paid,
     Payment,
     PaymentGateway,
     Prepared,
@@ -34,22 +30,20 @@ from kiosk.payments.gateway import (
 )
 from kiosk.refunds import Refunds, request_refund, to_refunding
 from kiosk.settings import Product, Settings
-
-# The customer waits and WeChat's patience is not documented: the scan's answer goes out within three seconds.
-from kiosk.waiting import happens
+from kiosk.unpaid import Unpaid, in_hand
 from kiosk.words import Words
 
+# The customer waits and WeChat's patience is not documented: the scan's answer goes out within three seconds.
 SCAN_ANSWER_SECONDS = 2.7
+# A customer who looks at an unpaid order waits no longer for WeChat's word; the question goes on in the background.
+CONFIRM_SECONDS = 3.0
 # A second scan by the same customer gets the order that is there while it can be paid for at least this long.
 REUSE_MARGIN_SECONDS = 30
 # A customer who scanned just before a code left the screen may still be typing the password.
 CODE_GRACE_SECONDS = 60
-# How often an order is asked for when notifications can reach us: a lost one must not keep a customer waiting.
-QUERY_CUSTOMER_SECONDS = 5  # somebody has entered the order and is paying now
-QUERY_CODE_SECONDS = 20  # nobody may ever scan it
-CLOSE_RETRY_SECONDS = (1.0, 30.0)  # first and longest wait; WeChat does not close orders younger than 5 minutes
 # Refusals that concern one order; every other permanent one concerns the merchant, and so every order.
 OF_ONE_ORDER = frozenset({"ORDERPAID", "ORDERCLOSED", "OUT_TRADE_NO_USED"})
+LOCAL_IP = "127.0.0.1"  # NATIVE: the address of the machine that orders; it has no other that it knows of
 SWEEP_SECONDS = 5  # finds orders that another process (the command line) has changed
 
 _log = logging.getLogger(__name__)
@@ -100,8 +94,9 @@ class Cashier:
         }
         self._followers: dict[str, asyncio.Task[None]] = {}
         self._nudges: dict[str, asyncio.Event] = {}
-        self._withdrawn: set[str] = set()
+        self._unpaid = Unpaid(journal=journal, gateway=gateway, clock=clock, pay=self._pay, settle=self._settle)
         self._announcing: dict[str, asyncio.Task[Order | Refused | Unclear]] = {}
+        self._asking: dict[str, asyncio.Task[bool]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         journal.subscribe(self._on_change)
 
@@ -130,21 +125,60 @@ class Cashier:
                 return await asyncio.shield(task)
         except TimeoutError:
             task.add_done_callback(self._withdraw_unanswered)
-            raise NotForSale(self._words.try_again) from None
+            raise self._try_again() from None
         except NotForSale:
             raise
         except DatabaseError as error:
             _log.error("a scan was refused: %s", error)
-            raise NotForSale(self._words.out_of_service) from error
+            raise NotForSale(self._words.out_of_service, "out_of_service") from error
         except Exception as error:
             _log.exception("a scan was refused for a mistake of this program")
-            raise NotForSale(self._words.try_again) from error
+            raise self._try_again() from error
+
+    async def order_in_miniprogram(self, product_id: str, openid: str, client_ip: str) -> Order:
+        """Make an order that reserves a unit, to be paid by `prepay`, and announce it to nobody yet.
+
+        A customer's unpaid order for the same product is found again instead of reserving a second unit. Raises
+        `NotForSale`, `DatabaseError`.
+        """
+        return await self._open_to_pay(Channel.MINIPROGRAM, product_id, openid=openid, client_ip=client_ip)
+
+    async def prepay(self, order: Order) -> Order:
+        """Announce an order of the mini-program, if that has not been done; it then has a prepay_id.
+
+        What could not be announced can be tried again with the same number. Raises `NotForSale`, `DatabaseError`.
+        """
+        if order.state is OrderState.CREATED:
+            self._check_open()
+        gone = order.state not in UNPAID or self._unpaid.is_withdrawn(order.out_trade_no)
+        if gone or order.expires_at <= self._clock.now():
+            raise NotForSale(self._words.order_closed, "order_closed")
+        if order.state is OrderState.AWAITING_PAYMENT:
+            return order
+        answer = await self._announce(order, urgent=True)
+        if isinstance(answer, Order) and answer.state is OrderState.AWAITING_PAYMENT:
+            return answer
+        raise self._try_again()
+
+    async def confirm(self, out_trade_no: str) -> None:
+        """Ask WeChat about an unpaid order now, once however many ask. Ends within `CONFIRM_SECONDS`."""
+        task = self._asking.get(out_trade_no)
+        if task is None:
+            task = self._asking[out_trade_no] = self._spawn(self._unpaid.ask(out_trade_no))
+            task.add_done_callback(lambda _: self._asking.pop(out_trade_no))
+        try:
+            async with asyncio.timeout(CONFIRM_SECONDS):
+                await asyncio.shield(task)
+        except (TimeoutError, DatabaseError, NotBelieved) as error:
+            _log.warning(
+                "order %s could not be confirmed now: %s", out_trade_no, error or "WeChat has not answered yet"
+            )
 
     async def open_code(self, product_id: str) -> Code | Refused | Unclear:
         """Make a mode-two code. Raises `DatabaseError` when it could not be made durable."""
         product = self._product(product_id)
         ttl = self._pay.code_ttl_seconds + CODE_GRACE_SECONDS
-        order = await self._open(product, Channel.NATIVE_TWO, ttl, openid=None, nonce=None)
+        order = await self._open(product, Channel.NATIVE_TWO, ttl)
         answer = await self._announce(order, urgent=False)
         if isinstance(answer, Order):
             return _code(answer) or Refused(
@@ -159,29 +193,39 @@ class Cashier:
 
     def withdraw(self, out_trade_no: str) -> None:
         """Close an unpaid order as soon as WeChat lets it be closed; a payment that wins the race is honoured."""
-        self._withdrawn.add(out_trade_no)
-        self._start_follower(out_trade_no, self._follow_unpaid(out_trade_no))
+        self._unpaid.withdraw(out_trade_no)
+        self._follow_unpaid(out_trade_no)
         self._nudge(out_trade_no)
 
     async def _order_by_scan(self, product_id: str, openid: str, nonce: str) -> Order:
-        product = self._settings.product(product_id)
-        if product is None:
-            raise NotForSale(self._words.unknown_product)
-        closed = self._closed()
-        if closed is not None:
-            raise NotForSale(closed)
-        try:
-            order = await self._open(product, Channel.NATIVE_ONE, self._pay.order_ttl_seconds, openid, nonce)
-        except SoldOut as error:
-            raise NotForSale(self._words.sold_out) from error
+        order = await self._open_to_pay(Channel.NATIVE_ONE, product_id, openid=openid, nonce=nonce)
         if order.state is OrderState.AWAITING_PAYMENT:
             return order
         if order.state is not OrderState.CREATED:  # the replay of a scan whose order has gone on
-            raise NotForSale(self._words.scan_again)
+            raise NotForSale(self._words.scan_again, "order_closed")
         answer = await self._announce(order, urgent=True)
         if isinstance(answer, Order) and answer.state is OrderState.AWAITING_PAYMENT:
             return answer
-        raise NotForSale(self._words.try_again)
+        raise self._try_again()
+
+    async def _open_to_pay(self, channel: Channel, product_id: str, **of_customer: str) -> Order:
+        """An order of a channel that reserves, for a customer who is about to pay it."""
+        product = self._settings.product(product_id)
+        if product is None:
+            raise NotForSale(self._words.unknown_product, "unknown_product")
+        self._check_open()
+        try:
+            return await self._open(product, channel, self._pay.order_ttl_seconds, **of_customer)
+        except SoldOut as error:
+            raise NotForSale(self._words.sold_out, "sold_out") from error
+
+    def _check_open(self) -> None:
+        closed = self._closed()
+        if closed is not None:
+            raise NotForSale(closed, "out_of_service")
+
+    def _try_again(self) -> NotForSale:
+        return NotForSale(self._words.try_again, "try_again")
 
     def _withdraw_unanswered(self, task: asyncio.Task[Order]) -> None:
         """Nobody was given this prepay_id in time, so nobody can pay it: do not hold the unit back for it."""
@@ -189,8 +233,20 @@ class Cashier:
             self.withdraw(task.result().out_trade_no)
 
     async def _open(
-        self, product: Product, channel: Channel, ttl_seconds: int, openid: str | None, nonce: str | None
+        self,
+        product: Product,
+        channel: Channel,
+        ttl_seconds: int,
+        *,
+        openid: str | None = None,
+        nonce: str | None = None,
+        client_ip: str | None = None,
     ) -> Order:
+        miniprogram = self._settings.miniprogram
+        if channel is Channel.MINIPROGRAM and miniprogram is not None:
+            app_id = miniprogram.app_id
+        else:
+            app_id = self._pay.app_id
         now = self._clock.now()
         order = Order(
             out_trade_no=new_out_trade_no(self._settings.kiosk.id, now),
@@ -198,13 +254,14 @@ class Cashier:
             product_id=product.id,
             product_name=product.name_in(self._settings.kiosk.language),
             amount_fen=product.price_fen,
-            app_id=self._pay.app_id,
+            app_id=app_id,
             state=OrderState.CREATED,
             created_at=now,
             expires_at=now + timedelta(seconds=ttl_seconds),
             updated_at=now,
             openid=openid,
             scan_nonce=nonce,
+            client_ip=client_ip,
         )
         reusable_until = now + timedelta(seconds=min(REUSE_MARGIN_SECONDS, ttl_seconds / 2))
         return await self._journal.open_order(order, self._slots_of[product.id], reusable_until=reusable_until)
@@ -218,7 +275,11 @@ class Cashier:
         return await asyncio.shield(self._announcing[number])
 
     async def _announce_once(self, order: Order, *, urgent: bool) -> Order | Refused | Unclear:
-        """If it did not certainly work, the order is withdrawn: nobody can pay it yet."""
+        """If it did not certainly work, the order is withdrawn: nobody can pay it yet.
+
+        A customer of the mini-program has its number, and may try again unless WeChat refuses it for good.
+        """
+        kept = order.channel is Channel.MINIPROGRAM
         request = PrepayRequest(
             out_trade_no=order.out_trade_no,
             product_id=order.product_id,
@@ -226,6 +287,8 @@ class Cashier:
             amount_fen=order.amount_fen,
             created_at=order.created_at,
             expires_at=order.expires_at,
+            openid=order.openid if kept else None,
+            client_ip=order.client_ip or LOCAL_IP,
         )
         try:
             answer = await self._gateway.prepay(request, urgent=urgent)
@@ -233,9 +296,11 @@ class Cashier:
                 self._answered(None)
                 return await self._journal.update(order.out_trade_no, _prepared(answer))
         except DatabaseError:
-            self.withdraw(order.out_trade_no)
+            if not kept:
+                self.withdraw(order.out_trade_no)
             raise
-        self.withdraw(order.out_trade_no)
+        if not kept or (isinstance(answer, Refused) and answer.permanent):
+            self.withdraw(order.out_trade_no)
         if isinstance(answer, Refused) and answer.permanent and answer.code not in OF_ONE_ORDER:
             self._answered(f"{answer.message} ({answer.code})")
         _log.warning("order %s could not be announced: %s", order.out_trade_no, answer)
@@ -262,7 +327,7 @@ class Cashier:
             return  # what can be read is already on the disk
         if order.transaction_id is not None:
             raise NotBelieved(f"order {order.out_trade_no} was paid by another transaction")
-        mismatch = _mismatch(order, payment)
+        mismatch = self._mismatch(order, payment)
         if mismatch is not None:
             self._follow(order)
             self._nudge(order.out_trade_no)
@@ -284,9 +349,10 @@ class Cashier:
                 paid_fen=payment.total_fen,
                 paid_at=payment.paid_at,
                 confirmed_at=now,
-                openid=payment.openid or order.openid,
+                # Whose order it is stays: asked under the merchant's app id, WeChat may name the payer by another id.
+                openid=order.openid if order.channel is Channel.MINIPROGRAM else payment.openid or order.openid,
             )
-            reason = _mismatch(order, payment)
+            reason = self._mismatch(order, payment)
             if reason is None and refunded:
                 reason = "it was already refunded at WeChat, not by this machine"
             if reason is None and order.state is OrderState.CLOSED:
@@ -304,80 +370,18 @@ class Cashier:
         except sqlite3.IntegrityError as error:
             raise NotBelieved(f"the transaction {payment.transaction_id} belongs to another order") from error
 
-    # Following what is unpaid ------------------------------------------------------------------------------
+    def _mismatch(self, order: Order, payment: Payment) -> str | None:
+        if payment.total_fen != order.amount_fen:
+            return f"order {order.out_trade_no} costs {order.amount_fen} fen, {payment.total_fen} fen were paid"
+        if payment.currency != "CNY":
+            return f"order {order.out_trade_no} was paid in {payment.currency}, not in CNY"
+        # Orders of the mini-program are asked for under the merchant's app id, and answers may show either.
+        app_ids = {order.app_id, self._pay.app_id} if order.channel is Channel.MINIPROGRAM else {order.app_id}
+        if payment.app_id not in app_ids:
+            return f"order {order.out_trade_no} was paid under another app id"
+        return None
 
-    async def _follow_unpaid(self, out_trade_no: str, *, ask_now: bool = False) -> None:
-        """Ask for an order until it is paid, or closed for certain."""
-        loop = asyncio.get_running_loop()
-        order = await self._journal.order(out_trade_no)
-        if order is None or order.state not in UNPAID:
-            return
-        # By the loop's clock: a step of the wall clock must neither close an order early nor keep it for ever.
-        ttl = (order.expires_at - order.created_at).total_seconds()
-        left = (order.expires_at - self._clock.now()).total_seconds()
-        deadline = loop.time() + min(max(left, 0.0), ttl)
-        nudge = self._nudges.setdefault(out_trade_no, asyncio.Event())
-        close_wait, longest = CLOSE_RETRY_SECONDS
-        interval = self._query_seconds(order)
-        ask_at = loop.time() + (0.0 if ask_now else interval)
-        while True:
-            nudged = nudge.is_set()
-            nudge.clear()
-            if out_trade_no in self._withdrawn or loop.time() >= deadline:
-                if await self._close(out_trade_no):
-                    return
-                wait, close_wait = close_wait, min(close_wait * 2, longest)
-            else:
-                if nudged or loop.time() >= ask_at:
-                    if await self._ask(out_trade_no):
-                        return
-                    ask_at = loop.time() + interval
-                wait = max(0.0, min(ask_at, deadline) - loop.time())
-            await happens(nudge, wait)
-
-    def _query_seconds(self, order: Order) -> float:
-        if self._pay.public_url is None:
-            return self._pay.query_interval_seconds
-        return QUERY_CODE_SECONDS if order.channel is Channel.NATIVE_TWO else QUERY_CUSTOMER_SECONDS
-
-    async def _ask(self, out_trade_no: str) -> bool:
-        """Ask WeChat once; True when the order can change no more by being paid."""
-        match await self._gateway.query(out_trade_no):
-            case Paid(payment, refunded):
-                await self._settle(payment, refunded=refunded)
-                return True
-            case Closed():
-                await self._record_closed(out_trade_no, "WeChat says that it is closed")
-                return True
-            case NotPaid() | Missing() | Unclear():
-                order = await self._journal.order(out_trade_no)
-                return order is None or order.state not in UNPAID
-
-    async def _close(self, out_trade_no: str) -> bool:
-        """Close at WeChat, then ask: only its answer to the question ends the reservation."""
-        order = await self._journal.order(out_trade_no)
-        if order is None or order.state not in UNPAID:
-            return True
-        answer = await self._gateway.close(out_trade_no)
-        if isinstance(answer, Unclear):
-            return False
-        match answer if isinstance(answer, Paid) else await self._gateway.query(out_trade_no):
-            case Paid(payment, refunded):
-                await self._settle(payment, refunded=refunded)
-                return True
-            case Closed() | Missing():
-                await self._record_closed(out_trade_no, "it was not paid in time")
-                return True
-            case NotPaid() | Unclear():
-                return False
-
-    async def _record_closed(self, out_trade_no: str, reason: str) -> None:
-        def decide(order: Order, _: View) -> Step | None:
-            if order.state not in UNPAID:
-                return None
-            return Step(replace(order, state=OrderState.CLOSED, reason=reason), "closed", {"reason": reason})
-
-        await self._journal.update(out_trade_no, decide)
+    # Refunds and housekeeping ------------------------------------------------------------------------------
 
     async def refund(self, out_trade_no: str, who: str) -> Order:
         """Begin a refund that a person asked for. Raises `RefundRefused`, `UnknownOrder`, `DatabaseError`."""
@@ -386,8 +390,6 @@ class Cashier:
     async def refund_notified(self, notice: RefundNotice) -> None:
         """Take a refund's end that a notification tells of; returns once it is durable. Raises `NotBelieved`."""
         await self._refunds.notified(notice)
-
-    # Housekeeping ------------------------------------------------------------------------------------------
 
     def _on_change(self, change: Change) -> None:
         if change.order is not None:
@@ -400,8 +402,12 @@ class Cashier:
         if order.state is OrderState.REFUNDING:
             nudge = self._nudges.setdefault(number, asyncio.Event())
             self._start_follower(number, self._refunds.follow(number, nudge))
-        elif order.state is OrderState.AWAITING_PAYMENT:
-            self._start_follower(number, self._follow_unpaid(number, ask_now=ask_now))
+        elif order.state is OrderState.AWAITING_PAYMENT or in_hand(order):
+            self._follow_unpaid(number, ask_now=ask_now)
+
+    def _follow_unpaid(self, number: str, *, ask_now: bool = False) -> None:
+        nudge = self._nudges.setdefault(number, asyncio.Event())
+        self._start_follower(number, self._unpaid.follow(number, nudge, ask_now=ask_now))
 
     def _start_follower(self, number: str, work: Coroutine[Any, Any, None]) -> None:
         if number in self._followers:
@@ -422,7 +428,7 @@ class Cashier:
         elif error is not None:
             _log.error("order %s is taken up again later", number, exc_info=error)
         else:
-            self._withdrawn.discard(number)
+            self._unpaid.forget(number)
 
     def _nudge(self, number: str) -> None:
         event = self._nudges.get(number)
@@ -441,7 +447,8 @@ class Cashier:
             else:
                 for order in unfinished:
                     number = order.out_trade_no
-                    if order.state is OrderState.CREATED and (left_over or number in self._withdrawn):
+                    abandoned = left_over and not in_hand(order)
+                    if order.state is OrderState.CREATED and (abandoned or self._unpaid.is_withdrawn(number)):
                         self.withdraw(number)
                     self._follow(order, ask_now=left_over)
                 left_over = False
@@ -452,16 +459,6 @@ class Cashier:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def _mismatch(order: Order, payment: Payment) -> str | None:
-    if payment.total_fen != order.amount_fen:
-        return f"order {order.out_trade_no} costs {order.amount_fen} fen, {payment.total_fen} fen were paid"
-    if payment.currency != "CNY":
-        return f"order {order.out_trade_no} was paid in {payment.currency}, not in CNY"
-    if payment.app_id != order.app_id:
-        return f"order {order.out_trade_no} was paid under another app id"
-    return None
 
 
 def _prepared(answer: Prepared) -> Callable[[Order, View], Step | None]:

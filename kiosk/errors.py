@@ -15,7 +15,14 @@ from __future__ import annotations
 
 
 class NotForSale(Exception):
-    """The product cannot be bought now. The text is what the customer reads on the phone."""
+    """The product cannot be bought now. The text is what the customer reads on the phone.
+
+    `code` is the reason for programs: unknown_product, sold_out, out_of_service, order_closed or try_again.
+    """
+
+    def __init__(self, text: str, code: str) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class NotBelieved(Exception):

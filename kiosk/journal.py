@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from kiosk.clock import Clock
+from kiosk.customers import Customers
 from kiosk.database import Database, connect_to_read
 from kiosk.orders import FINAL, Channel, Order, OrderState, check_transition
 from kiosk.settings import Slot
@@ -121,6 +122,7 @@ class Journal:
         """Open or make the journal; raises `DatabaseError` if it cannot be used."""
         self._database = Database(data_dir / JOURNAL_FILE)
         self._clock = clock
+        self.customers = Customers(self._database, clock)
         self._listeners: list[Callable[[Change], None]] = []
 
     @property
@@ -145,8 +147,8 @@ class Journal:
     async def open_order(self, order: Order, slots: Sequence[str], *, reusable_until: datetime) -> Order:
         """Put a new order on the disk, holding back one unit from `slots` if its channel reserves.
 
-        A scan that was already answered (same `scan_nonce`), or a second scan by the same customer for the same
-        product while the first order can be paid until `reusable_until` at least, gets the order that is
+        A scan that was already answered (same `scan_nonce`), or a second scan or order by the same customer for the
+        same product while the first order can be paid until `reusable_until` at least, gets the order that is
         there: compare its number. Raises `SoldOut` if no unit is left.
         """
 
@@ -154,9 +156,8 @@ class Journal:
             if order.openid is not None:
                 known = _reusable(connection, order, reusable_until)
                 if known is not None:
-                    return [
-                        _record(connection, Event(order.created_at, "scanned_again", {}, known.out_trade_no), known)
-                    ]
+                    kind = "ordered_again" if order.channel is Channel.MINIPROGRAM else "scanned_again"
+                    return [_record(connection, Event(order.created_at, kind, {}, known.out_trade_no), known)]
             if order.channel.reserves and _available(connection, order.product_id, slots) < 1:
                 raise SoldOut(f"{order.product_id} is sold out")
             _insert_order(connection, order)
@@ -232,6 +233,18 @@ class Journal:
         return await self._database.read(
             lambda connection: _page(connection, states, before, since, min(limit, MAX_ORDERS_A_PAGE))
         )
+
+    async def orders_of_customer(self, openid: str, *, before: str | None, limit: int) -> list[Order]:
+        """A customer's orders of the mini-program, newest first, older than the order `before` if that is given."""
+
+        def work(connection: sqlite3.Connection) -> list[Order]:
+            sql = (
+                "SELECT * FROM orders WHERE channel = 'miniprogram' AND openid = ?"
+                " AND id < coalesce((SELECT id FROM orders WHERE out_trade_no = ?), 1 << 62) ORDER BY id DESC LIMIT ?"
+            )
+            return [_to_order(row) for row in _rows(connection, sql, [openid, before, min(limit, MAX_ORDERS_A_PAGE)])]
+
+        return await self._database.read(work)
 
     async def counts(self) -> dict[OrderState, int]:
         """How many orders stand in each state; states without an order are left out."""
@@ -378,7 +391,9 @@ def _rows(connection: sqlite3.Connection, sql: str, values: Sequence[Any] = ()) 
 
 
 def _to_order(row: Mapping[str, Any]) -> Order:
-    values = {name: row[name] for name in _ORDER_COLUMNS}
+    values: dict[str, Any] = {
+        name: row.get(name) for name in _ORDER_COLUMNS
+    }  # a copy from an older machine lacks newer columns
     for name in _TIMES:
         if values[name] is not None:
             values[name] = _from_micros(values[name])
@@ -413,12 +428,17 @@ def _story(connection: sqlite3.Connection, out_trade_no: str) -> list[Event]:
 
 
 def _reusable(connection: sqlite3.Connection, order: Order, until: datetime) -> Order | None:
+    # A scan waits for its announcement, and is answered with that order only; the mini-program pays in a second step.
+    also = "created" if order.channel is Channel.MINIPROGRAM else "awaiting_payment"
     rows = _rows(
         connection,
         "SELECT * FROM orders WHERE scan_nonce = ? UNION ALL SELECT * FROM ("
-        "SELECT * FROM orders WHERE product_id = ? AND state = 'awaiting_payment' AND openid = ? AND channel = ?"
-        " AND expires_at >= ? AND amount_fen = ? ORDER BY id DESC LIMIT 1)",
-        [order.scan_nonce, order.product_id, order.openid, order.channel.value, _micros(until), order.amount_fen],
+        "SELECT * FROM orders WHERE product_id = ? AND state IN ('awaiting_payment', ?) AND openid = ?"
+        " AND channel = ? AND expires_at >= ? AND amount_fen = ? ORDER BY id DESC LIMIT 1)",
+        [
+            *(order.scan_nonce, order.product_id, also, order.openid, order.channel.value),
+            *(_micros(until), order.amount_fen),
+        ],
     )
     return _to_order(rows[0]) if rows else None
 

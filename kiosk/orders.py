@@ -102,6 +102,7 @@ class Order:
     refund_serial: int = 0  # 0: none asked for; a new number only after the old one failed for good
     reason: str | None = None  # one sentence: why it is refunding, refund_failed, in_doubt or closed
     finished_at: datetime | None = None
+    client_ip: str | None = None  # of the customer's phone (mini-program): WeChat wants it again in every repeat
 
     @property
     def claim_code(self) -> str:

@@ -13,6 +13,7 @@ _SENTENCES: Mapping[str, Mapping[str, str]] = {
     "en": {
         "created": "Order for {product} over {amount} made ({channel}).",
         "scanned_again": "Scanned again: the same order was given.",
+        "ordered_again": "Ordered again before it was paid: the same order was given.",
         "awaiting_payment": "WeChat Pay took the order; it can be paid.",
         "paid": "Paid: {paid}, WeChat's transaction {transaction_id}.",
         "paid_not_to_be_dispensed": "Paid {paid}, but not to be vended: {reason}.",
@@ -30,6 +31,7 @@ _SENTENCES: Mapping[str, Mapping[str, str]] = {
     "zh_CN": {
         "created": "已创建 {product} 的订单，金额 {amount}（{channel}）。",
         "scanned_again": "再次扫码，沿用同一订单。",
+        "ordered_again": "付款前再次下单，沿用同一订单。",
         "awaiting_payment": "微信支付已受理，等待付款。",
         "paid": "已付款 {paid}，微信交易号 {transaction_id}。",
         "paid_not_to_be_dispensed": "已付款 {paid}，但不出货：{reason}。",

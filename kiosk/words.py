@@ -32,6 +32,7 @@ class Words:
     unknown_product: str
     try_again: str
     scan_again: str
+    order_closed: str  # in the mini-program
     refund_reason: str
 
 
@@ -57,8 +58,9 @@ WORDS = {
         no_network="网络暂时中断，请稍后再来",
         page="第 {page} 页，共 {pages} 页",
         unknown_product="本机没有这种商品",
-        try_again="系统繁忙，请稍后重新扫码",
+        try_again="系统繁忙，请稍后再试",
         scan_again="请重新扫描屏幕上的二维码",
+        order_closed="订单已关闭，请重新下单",
         refund_reason="未能出货，自动退款",
     ),
     "en": Words(
@@ -82,8 +84,9 @@ WORDS = {
         no_network="The network is down. Please come back later",
         page="Page {page} of {pages}",
         unknown_product="This machine does not sell that",
-        try_again="Busy at the moment: please scan again in a moment",
+        try_again="Busy at the moment: please try again in a moment",
         scan_again="Please scan the code on the screen again",
+        order_closed="This order is closed: please make a new one",
         refund_reason="Could not be delivered: automatic refund",
     ),
 }

@@ -100,9 +100,9 @@ ROWS = [
 
 def shorten_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything as in the street, only sooner."""
-    monkeypatch.setattr("kiosk.cashier.QUERY_CODE_SECONDS", 0.3)
-    monkeypatch.setattr("kiosk.cashier.QUERY_CUSTOMER_SECONDS", 0.3)
-    monkeypatch.setattr("kiosk.cashier.CLOSE_RETRY_SECONDS", (0.05, 0.2))
+    monkeypatch.setattr("kiosk.unpaid.QUERY_CODE_SECONDS", 0.3)
+    monkeypatch.setattr("kiosk.unpaid.QUERY_CUSTOMER_SECONDS", 0.3)
+    monkeypatch.setattr("kiosk.unpaid.CLOSE_RETRY_SECONDS", (0.05, 0.2))
     monkeypatch.setattr("kiosk.codes.HIDDEN_SECONDS", 0)
     monkeypatch.setattr("kiosk.readiness.KNOCK_SECONDS", 0.2)
     monkeypatch.setattr("kiosk.refunds.REFUND_RETRY_SECONDS", (0.05, 0.2))

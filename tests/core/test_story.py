@@ -12,7 +12,7 @@ import kiosk
 from kiosk.journal import Event
 from kiosk.story import sentence
 
-SOURCES = [Path(kiosk.__file__).parent / f"{name}.py" for name in ("cashier", "dispatcher", "journal", "refunds")]
+SOURCES = sorted(Path(kiosk.__file__).parent.glob("*.py"))
 KINDS = {
     kind
     for source in SOURCES

@@ -76,7 +76,7 @@ class TestTrueOnes:
         self, tmp_path: Path, client: AsyncHTTPClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """All are answered SUCCESS within WeChat's patience, though orderquery tells the same: one can, one event."""
-        monkeypatch.setattr("kiosk.cashier.QUERY_CODE_SECONDS", 0.01)
+        monkeypatch.setattr("kiosk.unpaid.QUERY_CODE_SECONDS", 0.01)
         async with bench(tmp_path) as here:
             number, notice = await pay_in_silence(here)
             url = f"http://127.0.0.1:{here.settings.callbacks.port}/wxpay/notify"
@@ -99,7 +99,7 @@ class TestTrueOnes:
         self, tmp_path: Path, client: AsyncHTTPClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The machine restarts under the storm; who got no answer sends again, as WeChat does: one can in the end."""
-        monkeypatch.setattr("kiosk.cashier.QUERY_CODE_SECONDS", 0.01)
+        monkeypatch.setattr("kiosk.unpaid.QUERY_CODE_SECONDS", 0.01)
         async with bench(tmp_path) as here:
             number, notice = await pay_in_silence(here)
             url = f"http://127.0.0.1:{here.settings.callbacks.port}/wxpay/notify"

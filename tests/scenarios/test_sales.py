@@ -44,7 +44,7 @@ class TestModeTwo:
 
     async def test_a_lost_notification(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The notification never comes: the machine asks by itself."""
-        monkeypatch.setattr("kiosk.cashier.QUERY_CODE_SECONDS", 0.5)
+        monkeypatch.setattr("kiosk.unpaid.QUERY_CODE_SECONDS", 0.5)
         async with bench(tmp_path) as here:
             here.wechat.faults.set("notify", "never")
             await here.settled(await here.buy("cola"), OrderState.DISPENSED)
