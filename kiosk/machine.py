@@ -23,6 +23,7 @@ from kiosk.codes import Codes, OrderCodes, StaticCodes
 from kiosk.database import DatabaseError
 from kiosk.dispatcher import Dispatcher
 from kiosk.journal import Journal
+from kiosk.miniprogram.login import Login
 from kiosk.payments.wechat.gateway import WeChatGateway
 from kiosk.payments.wechat.native import native_link
 from kiosk.payments.wechat.notifications import Inbound
@@ -31,6 +32,7 @@ from kiosk.settings import DispenserDriver, DisplayDriver, ListenAddress, Native
 from kiosk.shelf import Shelf
 from kiosk.storefront import Storefront
 from kiosk.web.local import local_application
+from kiosk.web.miniprogram import Counter
 from kiosk.web.public import MAX_BODY_BYTES, public_application
 from kiosk.web.views import Site
 from kiosk.words import WORDS
@@ -107,8 +109,10 @@ class Machine:
         )
         if self._order_codes is not None:
             self._order_codes.on_change(self.storefront.repaint)
+        self._login = None if settings.miniprogram is None else Login(settings.miniprogram)
+        inbound = Inbound(settings.wechatpay, miniprogram_app_id=miniprogram_app_id)
         self._public = HTTPServer(
-            public_application(self.cashier, Inbound(settings.wechatpay, miniprogram_app_id=miniprogram_app_id)),
+            public_application(self.cashier, inbound, self._counter()),
             xheaders=False,
             max_body_size=MAX_BODY_BYTES,
             max_header_size=MAX_HEADER_BYTES,
@@ -134,6 +138,20 @@ class Machine:
             max_header_size=MAX_HEADER_BYTES,
             body_timeout=BODY_SECONDS,
             idle_connection_timeout=IDLE_CONNECTION_SECONDS,
+        )
+
+    def _counter(self) -> Counter | None:
+        """What serves the mini-program's customers, where there is one."""
+        if self.settings.miniprogram is None or self._login is None:
+            return None
+        return Counter(
+            settings=self.settings,
+            miniprogram=self.settings.miniprogram,
+            journal=self.journal,
+            cashier=self.cashier,
+            shelf=self.shelf,
+            readiness=self.readiness,
+            login=self._login,
         )
 
     async def start(self) -> None:
@@ -163,6 +181,8 @@ class Machine:
         await self.storefront.stop()
         await self.dispenser.stop()
         await self.gateway.aclose()
+        if self._login is not None:
+            await self._login.aclose()
         await self._public.close_all_connections()
         await self._local.close_all_connections()
         await self.journal.close()

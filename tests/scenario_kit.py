@@ -18,7 +18,7 @@ from hardware.xy.simulator import XyBoard
 from kiosk.journal import JOURNAL_FILE
 from kiosk.machine import Machine
 from kiosk.orders import Order, OrderState
-from kiosk.settings import DispenserDriver, ListenAddress, NativeMode, Settings
+from kiosk.settings import DispenserDriver, ListenAddress, MiniProgramSettings, NativeMode, Settings
 from kiosk.simulation.wechat import Cashier, Payment, WeChatSimulator, merchant_of
 
 MOTOR_SECONDS = 0.05
@@ -158,6 +158,7 @@ async def bench(
     *,
     native_mode: NativeMode = NativeMode.TWO,
     public: bool = True,
+    miniprogram: bool = False,
     wechatpay: dict[str, object] | None = None,
     kiosk: dict[str, object] | None = None,
     vend_timeout_seconds: int = 5,
@@ -177,7 +178,10 @@ async def bench(
         client_key_file=certificate,
     )
     wechat_clock = StepClock()
-    wechat = WeChatSimulator(merchant_of(pay), clock=wechat_clock, scale=0.01, refund_seconds=0.05)
+    members = MiniProgramSettings("wx7777777777777777", "5ec2e7" * 5) if miniprogram else None
+    wechat = WeChatSimulator(
+        merchant_of(pay, miniprogram=members), clock=wechat_clock, scale=0.01, refund_seconds=0.05
+    )
     wechat.ledger.closes_young_orders = True  # the real one may make a test wait for five minutes
     await wechat.start()
     pay = replace(pay, api_base=wechat.base_url, backup_api_base=wechat.base_url)
@@ -195,7 +199,9 @@ async def bench(
         port=str(folder / "board"),
         vend_timeout_seconds=vend_timeout_seconds,
     )
-    settings = replace(settings, wechatpay=pay, dispenser=dispenser)
+    if members is not None:
+        members = replace(members, api_base=wechat.base_url)
+    settings = replace(settings, wechatpay=pay, dispenser=dispenser, miniprogram=members)
     made = Bench(folder, settings, wechat, wechat_clock, board)
     try:
         await made.start()

@@ -179,13 +179,9 @@ class CallHandler(web.RequestHandler):
 
     async def post(self) -> None:
         """Answer, unless a fault strikes."""
-        if self.backing.faults.line_is_down:
-            self._tear_down()
-            return
-        fault = self.backing.faults.take(self.call, "calls")
+        fault = self.take_fault("calls")
         name = "" if fault is None else fault.name
-        if fault is not None and await self._struck_before(fault):
-            self.backing.noted(self.call, "", name)
+        if fault is not None and await self.struck_before(fault):
             return
         answer, fields = self.backing.desk.answer(self.call, self.request.body, name if name.isupper() else None)
         await self.backing.settle()
@@ -197,7 +193,7 @@ class CallHandler(web.RequestHandler):
                 self._tear_down()
                 return
             case "late_answer":
-                await self._pause(fault)
+                await self.pause(fault)
             case "wrong_signature":
                 answer = _with_wrong_signature(answer)
             case "cut_xml":
@@ -206,10 +202,16 @@ class CallHandler(web.RequestHandler):
                 pass
         self.finish(answer)
 
-    async def _struck_before(self, fault: Fault) -> bool:
+    def take_fault(self, *places: str) -> Fault | None:
+        """The fault that strikes this call now; a line that is down is one."""
+        faults = self.backing.faults
+        return Fault("line", "reset", None, None) if faults.line_is_down else faults.take(self.call, *places)
+
+    async def struck_before(self, fault: Fault) -> bool:
+        """Whether the fault has ended the call already, with nothing done."""
         match fault.name:
             case "no_answer":
-                await self._pause(fault)
+                await self.pause(fault)
                 self._tear_down()
             case "reset":
                 self._tear_down()
@@ -222,9 +224,12 @@ class CallHandler(web.RequestHandler):
                 self.finish("<html><head><title>502 Bad Gateway</title></head><body>502 Bad Gateway</body></html>")
             case _:
                 return False
+        if fault.place != "line":
+            self.backing.noted(self.call, "", fault.name)
         return True
 
-    async def _pause(self, fault: Fault | None) -> None:
+    async def pause(self, fault: Fault | None) -> None:
+        """For as long as the fault says, or until the simulator stops."""
         seconds = DEFAULT_SECONDS if fault is None or fault.seconds is None else fault.seconds
         try:
             await asyncio.wait_for(self.backing.stopping.wait(), seconds)

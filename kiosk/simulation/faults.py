@@ -9,6 +9,7 @@ refundquery               nothing done) · `wrong_signature` done · `cut_xml` d
 calls (all five)          done, connection torn down · any error code, such as `SYSTEMERROR`, `NOTENOUGH` or
                           `FREQUENCY_LIMITED`: nothing done, answered with that code
 unifiedorder also         `paid_before_answer` a customer pays, and the notification is sent, before the answer
+jscode2session            `no_answer` · `late_answer` · `reset` · `http_500` · `bad_gateway` · any errcode: `-1`, …
 notify, refund_notify     `lost` this try reaches nobody (the next one of the timetable may) · `never` neither does
                           any later one · `doubled` twice at once · `hundredfold` a hundred at once · `late` `seconds`
                           later · `out_of_order` after the next notification of any order
@@ -32,12 +33,14 @@ _NOTICE_FAULTS = frozenset({"lost", "never", "doubled", "hundredfold", "late", "
 _FAULTS = {
     **dict.fromkeys((*CALLS, "calls"), _CALL_FAULTS),
     "unifiedorder": _CALL_FAULTS | {"paid_before_answer"},
+    "jscode2session": frozenset({"no_answer", "late_answer", "reset", "http_500", "bad_gateway"}),
     "notify": _NOTICE_FAULTS,
     "refund_notify": _NOTICE_FAULTS,
     "refund_end": frozenset({"processing", "REFUNDCLOSE", "CHANGE"}),
     "line": frozenset({"down"}),
 }
 _ERROR_CODE = re.compile(r"[A-Z][A-Z_]{3,31}")
+_ERRCODE = re.compile(r"-1|[0-9]{5}")  # of auth.code2Session
 DEFAULT_SECONDS = 10.0  # longer than any of the machine's own read time limits
 
 
@@ -65,6 +68,7 @@ class Faults:
         if place not in _FAULTS:
             raise ValueError(f"{place!r} is no place for faults; there are {', '.join(sorted(_FAULTS))}")
         is_code = place in (*CALLS, "calls") and _ERROR_CODE.fullmatch(name) is not None
+        is_code = is_code or (place == "jscode2session" and _ERRCODE.fullmatch(name) is not None)
         if name not in _FAULTS[place] and not is_code:
             raise ValueError(f"{name!r} is no fault of {place}; there are {', '.join(sorted(_FAULTS[place]))}")
         if times is not None and times < 1:

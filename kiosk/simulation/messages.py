@@ -28,13 +28,15 @@ class Merchant:
     """Who the simulated WeChat Pay works for.
 
     `app_ids`: bound to the merchant number, the mini-program's among them. `scan_url`: where scans of mode-one codes
-    are posted; the real one is set in the merchant platform.
+    are posted; the real one is set in the merchant platform. `miniprogram_app_id`: empty if there is none.
     """
 
     mch_id: str
     app_ids: tuple[str, ...]
     api_key: str = field(repr=False)
     scan_url: str = ""
+    miniprogram_app_id: str = ""
+    miniprogram_secret: str = field(default="", repr=False)
 
 
 def sealed(fields: dict[str, str], merchant: Merchant, sign_type: SignType) -> bytes:

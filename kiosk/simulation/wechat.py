@@ -9,7 +9,7 @@
     await simulator.stop()
 
 The same by HTTP, for other programs (JSON): POST /simulator/scan, /simulator/pay, /simulator/cancel,
-GET /simulator/books, and GET, POST, DELETE /simulator/faults.
+/simulator/login, /simulator/request-payment, GET /simulator/books, and GET, POST, DELETE /simulator/faults.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,13 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from kiosk.clock import Clock, SystemClock
-from kiosk.settings import Settings, WeChatPaySettings
+from kiosk.settings import MiniProgramSettings, Settings, WeChatPaySettings
 from kiosk.simulation.calls import MAX_REQUEST_BYTES, PATHS, Backing, CallHandler, Desk
 from kiosk.simulation.customer import CUSTOMER, Cashier, Customers, Told
 from kiosk.simulation.faults import Faults
-from kiosk.simulation.ledger import Account, Coupon, Fact, Ledger, Order, Payment, Refund
+from kiosk.simulation.ledger import Account, Coupon, Fact, Ledger, Order, Payment, Refund, Refusal
 from kiosk.simulation.messages import Merchant, payment_notice, refund_notice
+from kiosk.simulation.miniprogram import CALL, PATH, MiniProgramDesk, SessionHandler
 from kiosk.simulation.postman import Postman
 
 __all__ = ["CUSTOMER", "Account", "Cashier", "Coupon", "Event", "Merchant", "Payment", "Told", "WeChatSimulator"]
@@ -88,6 +89,7 @@ class WeChatSimulator:
         self._on_event = on_event
         self._postman = Postman(self.faults, scale=scale, noted=self._note)
         self._customers = Customers(self.ledger, merchant, self._postman, self._note)
+        self._members = MiniProgramDesk(self.ledger, merchant, self._clock)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stopping = asyncio.Event()
         self._server = HTTPServer(self._application(), max_body_size=MAX_REQUEST_BYTES)
@@ -143,6 +145,19 @@ class WeChatSimulator:
         if isinstance(answer, Payment):
             self._spawn(self._notify_payment(out_trade_no, answer))
         return answer
+
+    def login(self, openid: str = CUSTOMER) -> str:
+        """What wx.login gives to the mini-program on that customer's phone: a code, good once."""
+        return self._members.new_code(openid)
+
+    async def request_payment(self, arguments: Mapping[str, object], openid: str = CUSTOMER) -> Payment | Told:
+        """Let wx.requestPayment open the cashier, and type the password."""
+        try:
+            order = self._members.order_to_pay(arguments)
+        except Refusal as refusal:
+            self._note("told", "", refusal.text)
+            return Told(refusal.code, refusal.text)
+        return await self.pay(order.out_trade_no, openid)
 
     def cancel(self, out_trade_no: str) -> None:
         """Leave the cashier without paying."""
@@ -227,22 +242,30 @@ class WeChatSimulator:
         return web.Application(
             [
                 *calls,
+                (PATH, SessionHandler, {"call": CALL, "backing": backing, "members": self._members}),
                 (r"/simulator/faults", _FaultsHandler, mine),
                 (r"/simulator/books", _BooksHandler, mine),
-                (r"/simulator/(scan|pay|cancel)", _CustomerHandler, mine),
+                (r"/simulator/(scan|pay|cancel|login|request-payment)", _CustomerHandler, mine),
             ],
             log_function=lambda _: None,  # faults are meant; a 500 is no news
         )
 
 
 def merchant_of(
-    settings: WeChatPaySettings, *, miniprogram_app_id: str | None = None, scan_url: str = ""
+    settings: WeChatPaySettings, *, miniprogram: MiniProgramSettings | None = None, scan_url: str = ""
 ) -> Merchant:
     """The merchant that a kiosk.ini names. Without `scan_url`: the scan path under its public_url."""
-    app_ids = tuple(dict.fromkeys(app_id for app_id in (settings.app_id, miniprogram_app_id) if app_id))
     if not scan_url and settings.public_url is not None:
         scan_url = settings.public_url + SCAN_PATH
-    return Merchant(settings.mch_id, app_ids, settings.api_key, scan_url)
+    merchant = Merchant(settings.mch_id, (settings.app_id,), settings.api_key, scan_url)
+    if miniprogram is None:
+        return merchant
+    return replace(
+        merchant,
+        app_ids=tuple(dict.fromkeys((settings.app_id, miniprogram.app_id))),
+        miniprogram_app_id=miniprogram.app_id,
+        miniprogram_secret=miniprogram.app_secret,
+    )
 
 
 # The merchant of the commented example, kiosk.ini: everybody may know its key.
@@ -258,9 +281,8 @@ async def run(host: str, port: int, settings: Settings | None) -> None:
     """Be a WeChat Pay until cancelled, for the merchant of an ini or, without one, for `DEMO_MERCHANT`."""
     merchant = DEMO_MERCHANT
     if settings is not None:
-        miniprogram = settings.miniprogram.app_id if settings.miniprogram else None
         scan_url = f"http://{settings.callbacks.host}:{settings.callbacks.port}{SCAN_PATH}"
-        merchant = merchant_of(settings.wechatpay, miniprogram_app_id=miniprogram, scan_url=scan_url)
+        merchant = merchant_of(settings.wechatpay, miniprogram=settings.miniprogram, scan_url=scan_url)
 
     def show(event: Event) -> None:
         print(f"{time.strftime('%H:%M:%S')} {event.kind:16} {event.out_trade_no} {event.what}".rstrip(), flush=True)
@@ -328,6 +350,7 @@ class _JsonHandler(web.RequestHandler):
 class _CustomerHandler(_JsonHandler):
     """POST /simulator/scan {"code"}, /simulator/pay {"out_trade_no", "coupons": [["CASH", 50]]}, /simulator/cancel.
 
+    In the mini-program: /simulator/login {} answers {"code"}, /simulator/request-payment {"arguments"} pays.
     All may name an "openid". The answer has "cashier", "payment" or, when it did not work, "told".
     """
 
@@ -340,6 +363,14 @@ class _CustomerHandler(_JsonHandler):
         match what:
             case "scan":
                 answer = await self.simulator.scan(str(values.get("code", "")), openid)
+            case "login":
+                self.finish({"code": self.simulator.login(openid)})
+                return
+            case "request-payment":
+                arguments = values.get("arguments")
+                answer = await self.simulator.request_payment(
+                    arguments if isinstance(arguments, dict) else {}, openid
+                )
             case "pay":
                 coupons = tuple(Coupon(kind, fen) for kind, fen in values.get("coupons", ()))
                 answer = await self.simulator.pay(number, openid, coupons)

@@ -1,4 +1,4 @@
-"""What WeChat reaches: scans, payment and refund notifications. Nothing of the technician's page is here."""
+"""What the internet reaches: WeChat's scans and notifications, the mini-program. Nothing of the technician's page."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from kiosk.database import DatabaseError
 from kiosk.errors import NotForSale
 from kiosk.payments.wechat.notifications import SUCCESS_REPLY, Inbound, NotBelieved, failure_reply
 from kiosk.web import SERVER_NAME
+from kiosk.web.miniprogram import Counter, miniprogram_routes
 
 MAX_BODY_BYTES = 64 * 1024  # the contract's limit; WeChat's own messages are below 4 KiB
 
@@ -96,8 +97,8 @@ class HealthHandler(web.RequestHandler):
         self.finish("ok")
 
 
-def public_application(cashier: Cashier, inbound: Inbound) -> web.Application:
-    """Everything that is meant for the internet."""
+def public_application(cashier: Cashier, inbound: Inbound, counter: Counter | None) -> web.Application:
+    """Everything that is meant for the internet; `counter`: the mini-program's, where there is one."""
     parts = {"cashier": cashier, "inbound": inbound}
     return web.Application(
         [
@@ -105,5 +106,6 @@ def public_application(cashier: Cashier, inbound: Inbound) -> web.Application:
             (r"/wxpay/notify", PaymentHandler, parts),
             (r"/wxpay/refund-notify", RefundHandler, parts),
             (r"/healthz", HealthHandler),
+            *([] if counter is None else miniprogram_routes(counter)),
         ]
     )
