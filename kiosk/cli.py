@@ -65,12 +65,14 @@ def check(config: Path) -> None:
 @click.option("--headless", is_flag=True, help="Open no browser.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Where the phone page listens; any free port if 0.")
 @click.option("--native-mode", type=click.Choice(["one", "two"]), default="two", show_default=True)
-def demo(buy: str | None, headless: bool, port: int | None, native_mode: str) -> None:
+@click.option("--miniprogram", is_flag=True, help="With --buy: order and pay in the mini-program, not by a code.")
+def demo(buy: str | None, headless: bool, port: int | None, native_mode: str, miniprogram: bool) -> None:
     """Run a whole machine with simulated WeChat Pay and board: nothing else is needed."""
     from kiosk.settings import NativeMode
     from kiosk.simulation.demo import run
 
-    sys.exit(run(buy=buy, headless=headless, port=port, native_mode=NativeMode(native_mode)))
+    mode = NativeMode(native_mode)
+    sys.exit(run(buy=buy, headless=headless, port=port, native_mode=mode, miniprogram=miniprogram))
 
 
 @cli.command()

@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
@@ -19,10 +19,12 @@ from kiosk.journal import read_orders
 from kiosk.orders import OrderState
 from kiosk.settings import NativeMode
 from kiosk.simulation.camera import SeenCode
+from kiosk.simulation.member import Answer
 from kiosk.simulation.phone import phone_application
 from kiosk.simulation.scratch import GOODS, Good
-from kiosk.simulation.wechat import Cashier, Told
+from kiosk.simulation.wechat import Payment, Told
 from kiosk.simulation.world import World
+from kiosk.words import price_text
 
 FAVOURITE_PORT = 8765  # the phone page's, so that it can be bookmarked; any free one if it is taken
 CODE_SECONDS = 30.0  # from power-on until the code is on the screen: start, board, order at WeChat
@@ -31,16 +33,22 @@ SETTLED_SECONDS = 15.0  # from the drop until the machine has no more to do for 
 LOOK_SECONDS = 0.05
 
 
+_Say = Callable[[str], None]
+_Pay = Callable[[World, Good, _Say], Awaitable[str]]
+
+
 class PurchaseFailed(Exception):
     """The sentence says why."""
 
 
-def run(*, buy: str | None, headless: bool, port: int | None, native_mode: NativeMode) -> int:
+def run(*, buy: str | None, headless: bool, port: int | None, native_mode: NativeMode, miniprogram: bool) -> int:
     """Run until SIGINT or SIGTERM, or until one purchase is made. Return the exit status."""
-    return asyncio.run(_run(buy=buy, headless=headless, port=port, native_mode=native_mode))
+    return asyncio.run(_run(buy=buy, headless=headless, port=port, native_mode=native_mode, miniprogram=miniprogram))
 
 
-async def _run(*, buy: str | None, headless: bool, port: int | None, native_mode: NativeMode) -> int:
+async def _run(
+    *, buy: str | None, headless: bool, port: int | None, native_mode: NativeMode, miniprogram: bool
+) -> int:
     if buy is not None and buy not in {good.id for good in GOODS}:
         known = ", ".join(good.id for good in GOODS)
         print(f"the demo's machine sells no {buy!r}; it sells {known}", file=sys.stderr)
@@ -53,7 +61,8 @@ async def _run(*, buy: str | None, headless: bool, port: int | None, native_mode
         await world.start()
         if buy is None:
             return await _wait_for_visitors(world, stop, headless=headless, port=port)
-        return await _buy_once(world, stop, next(good for good in GOODS if good.id == buy))
+        good = next(good for good in GOODS if good.id == buy)
+        return await _buy_once(world, stop, good, _order_in_miniprogram if miniprogram else _order_by_code)
     finally:
         await world.stop()
 
@@ -95,13 +104,13 @@ def _has_display() -> bool:
     return sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-async def _buy_once(world: World, stop: asyncio.Event, good: Good) -> int:
+async def _buy_once(world: World, stop: asyncio.Event, good: Good, pay: _Pay) -> int:
     began = time.monotonic()
 
     def say(step: str) -> None:
         print(f"{time.monotonic() - began:6.2f} s  {step}", flush=True)
 
-    purchase = asyncio.get_running_loop().create_task(_purchase(world, good, say))
+    purchase = asyncio.get_running_loop().create_task(_purchase(world, good, pay, say))
     interrupted = asyncio.get_running_loop().create_task(stop.wait())
     await asyncio.wait({purchase, interrupted}, return_when=asyncio.FIRST_COMPLETED)
     interrupted.cancel()
@@ -118,28 +127,54 @@ async def _buy_once(world: World, stop: asyncio.Event, good: Good) -> int:
     return 0
 
 
-async def _purchase(world: World, good: Good, say: Callable[[str], None]) -> None:
+async def _purchase(world: World, good: Good, pay: _Pay, say: _Say) -> None:
     """One purchase without a person, by nothing but what a person has: the screen, a phone, the tray."""
     say(f"the machine is switched on; its screen is {world.scratch.screen}")
+    number = await pay(world, good, say)
+    await _until(world, lambda: bool(world.dropped), DROP_SECONDS, "nothing fell into the tray")
+    if world.dropped != [good]:
+        raise PurchaseFailed(f"{world.dropped[0].id} fell into the tray")
+    say(f"{good.id} falls into the tray")
+    await _settled(world, number)
+    account = world.wechat.ledger.audit()[number]
+    if len(world.dropped) != 1 or account.refunding_fen or account.refunded_fen:
+        raise PurchaseFailed("goods and money do not match")
+    say("the machine has booked the sale: one paid, one dropped, nothing refunded")
+
+
+async def _order_by_code(world: World, good: Good, say: _Say) -> str:
+    """Read the code off the screen, scan it, pay; the order's number."""
     code = await _code_on_screen(world, good)
     say(f"the code of {good.id} is read off the screen: {code.text}")
     answer = await world.wechat.scan(code.text)
     if isinstance(answer, Told):
         raise PurchaseFailed(f"the phone says: {answer.text}")
-    say(f"the cashier opens: {_yuan(answer)} to {answer.shop} for {answer.goods}, order {answer.out_trade_no}")
-    paid = await world.pay(answer.out_trade_no)
+    number, price = answer.out_trade_no, price_text(answer.amount_fen)
+    say(f"the cashier opens: {price} to {answer.shop} for {answer.goods}, order {number}")
+    _say_paid(await world.pay(number), say)
+    return number
+
+
+async def _order_in_miniprogram(world: World, good: Good, say: _Say) -> str:
+    """Log in, order, let wx.requestPayment open the cashier, pay; the order's number."""
+    await _code_on_screen(world, good)  # not to be scanned: it says that the machine sells
+    answer = await world.member.order(good.id)
+    if "order" not in answer.values:
+        raise PurchaseFailed(f"the mini-program says: {answer.words}")
+    order = answer.values["order"]
+    number, goods, price = str(order["out_trade_no"]), order["product_name"], price_text(order["amount"])
+    say(f"the mini-program has logged in and ordered {goods} for {price}: {number}")
+    paid = await world.member.pay(number)
+    if isinstance(paid, Answer):
+        raise PurchaseFailed(f"the mini-program says: {paid.words}")
+    _say_paid(paid, say)
+    return number
+
+
+def _say_paid(paid: Payment | Told, say: _Say) -> None:
     if isinstance(paid, Told):
         raise PurchaseFailed(f"the phone says: {paid.text}")
     say(f"paid: WeChat's transaction {paid.transaction_id}")
-    await _until(world, lambda: bool(world.dropped), DROP_SECONDS, "nothing fell into the tray")
-    if world.dropped != [good]:
-        raise PurchaseFailed(f"{world.dropped[0].id} fell into the tray")
-    say(f"{good.id} falls into the tray")
-    await _settled(world, answer)
-    account = world.wechat.ledger.audit()[answer.out_trade_no]
-    if len(world.dropped) != 1 or account.refunding_fen or account.refunded_fen:
-        raise PurchaseFailed("goods and money do not match")
-    say("the machine has booked the sale: one paid, one dropped, nothing refunded")
 
 
 async def _code_on_screen(world: World, good: Good) -> SeenCode:
@@ -163,12 +198,12 @@ async def _code_on_screen(world: World, good: Good) -> SeenCode:
     return found[0]
 
 
-async def _settled(world: World, cashier: Cashier) -> None:
+async def _settled(world: World, number: str) -> None:
     """Look into the machine's own books, as `kiosk orders` does, until they call the order dispensed."""
     deadline = time.monotonic() + SETTLED_SECONDS
     while True:
         orders = await asyncio.to_thread(read_orders, world.scratch.data_dir, [], None)
-        state = next((order.state for order in orders if order.out_trade_no == cashier.out_trade_no), None)
+        state = next((order.state for order in orders if order.out_trade_no == number), None)
         if state is OrderState.DISPENSED:
             return
         if time.monotonic() > deadline:
@@ -189,7 +224,3 @@ async def _until(world: World, condition: Callable[[], bool], seconds: float, ot
             )
         with contextlib.suppress(TimeoutError):
             await world.change(world.revision, min(left, 1.0))
-
-
-def _yuan(cashier: Cashier) -> str:
-    return f"¥{cashier.amount_fen // 100}.{cashier.amount_fen % 100:02}"

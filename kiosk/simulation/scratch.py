@@ -15,10 +15,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from kiosk.settings import NativeMode
+from kiosk.simulation.messages import Merchant
 from kiosk.web.password import set_password
 
 MCH_ID = "1900000109"
 APP_ID = "wx8888888888888888"
+MINIPROGRAM_APP_ID = "wx7777777777777777"
 SCREEN = (1080, 1920)  # every product on one page, also with the dense codes of native mode one
 PICTURES = Path(__file__).parent / "pictures"
 
@@ -66,6 +68,11 @@ class Scratch:
     web_port: int
 
     @property
+    def machine(self) -> str:
+        """Where WeChat and the mini-program reach the machine."""
+        return f"http://127.0.0.1:{self.callbacks_port}"
+
+    @property
     def data_dir(self) -> Path:
         """The machine's books."""
         return self.folder / "var"
@@ -87,16 +94,18 @@ class Scratch:
 
 
 def furnish(
-    folder: Path, *, ports: Sequence[int], wechat: str, native_mode: NativeMode, language: str, api_key: str
+    folder: Path, *, ports: Sequence[int], wechat: str, native_mode: NativeMode, language: str, merchant: Merchant
 ) -> Scratch:
     """Fill a folder; blocks for keys and hashes.
 
-    `ports`: of [callbacks] and of [web]. `wechat`: the address of the simulated WeChat Pay.
+    `ports`: of [callbacks] and of [web]. `wechat`: the address of the simulated WeChat Pay. `merchant`: who it works
+    for, the mini-program included.
     """
     scratch = Scratch(folder, folder / "kiosk.ini", secrets.token_urlsafe(9), *ports)
     private = folder / "secrets"
     private.mkdir(mode=0o700)
-    _write_private(private / "api_key", api_key.encode())
+    _write_private(private / "api_key", merchant.api_key.encode())
+    _write_private(private / "app_secret", merchant.miniprogram_secret.encode())
     _write_certificate(private)
     set_password(private / "web_password", scratch.password)
     width, height = SCREEN
@@ -115,9 +124,13 @@ def furnish(
         f"native_mode = {native_mode.value}",
         f"api_base = {wechat}",
         f"backup_api_base = {wechat}",
-        f"public_url = http://127.0.0.1:{scratch.callbacks_port}",
+        f"public_url = {scratch.machine}",
         "client_cert_file = secrets/apiclient_cert.pem",
         "client_key_file = secrets/apiclient_key.pem",
+        "[miniprogram]",
+        f"app_id = {MINIPROGRAM_APP_ID}",
+        "app_secret_file = secrets/app_secret",
+        f"api_base = {wechat}",
         "[callbacks]",
         f"listen = 127.0.0.1:{scratch.callbacks_port}",
         "[web]",

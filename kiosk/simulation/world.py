@@ -23,6 +23,7 @@ from kiosk.simulation import scratch
 from kiosk.simulation.camera import SeenCode, code_at, read_codes
 from kiosk.simulation.child import MachineProcess
 from kiosk.simulation.ledger import Refusal
+from kiosk.simulation.member import Member
 from kiosk.simulation.scratch import GOODS, Good, free_ports
 from kiosk.simulation.wechat import SCAN_PATH, Cashier, Event, Merchant, Payment, Told, WeChatSimulator
 
@@ -80,7 +81,12 @@ class World:
         folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="kiosk-demo-")))
         ports = free_ports(2)
         merchant = Merchant(
-            scratch.MCH_ID, (scratch.APP_ID,), secrets.token_hex(16), f"http://127.0.0.1:{ports[0]}{SCAN_PATH}"
+            scratch.MCH_ID,
+            (scratch.APP_ID, scratch.MINIPROGRAM_APP_ID),
+            secrets.token_hex(16),
+            f"http://127.0.0.1:{ports[0]}{SCAN_PATH}",
+            scratch.MINIPROGRAM_APP_ID,
+            secrets.token_hex(16),
         )
         self.wechat = WeChatSimulator(
             merchant, scale=REPEATS_SCALE, refund_seconds=REFUND_SECONDS, on_event=self._wechat_event
@@ -94,8 +100,9 @@ class World:
             wechat=self.wechat.base_url,
             native_mode=self._native_mode,
             language=self._language,
-            api_key=merchant.api_key,
+            merchant=merchant,
         )
+        self.member = Member(self.scratch.machine, self.wechat)
         self.board = XyBoard(link=self.scratch.board, on_event=self._board_event)
         await self.board.start()
         self._stack.push_async_callback(self.board.stop)

@@ -46,6 +46,21 @@ async def test_a_purchase_without_a_person(native_mode: str, tmp_path: Path) -> 
     assert left_in(tmp_path) == []
 
 
+async def test_a_purchase_in_the_miniprogram(tmp_path: Path) -> None:
+    """Logged in, ordered, paid through wx.requestPayment: the goods drop, the books agree."""
+    process = await demo("--buy", "noodles", "--headless", "--miniprogram", folder=tmp_path)
+    out, err = await asyncio.wait_for(process.communicate(), LIMIT_SECONDS)
+    steps = [re.sub(r"^ *[\d.]+ s  ", "", line) for line in out.decode().splitlines()]
+    assert (0, "") == (process.returncode, err.decode()), out.decode()
+    assert steps[1].startswith("the mini-program has logged in and ordered Cup noodles for ¥6.00: demo-1-")
+    assert steps[2].startswith("paid: ")
+    assert steps[3:] == [
+        "noodles falls into the tray",
+        "the machine has booked the sale: one paid, one dropped, nothing refunded",
+    ]
+    assert left_in(tmp_path) == []
+
+
 async def test_a_product_that_is_not_there_is_named(tmp_path: Path) -> None:
     """Exit 1 and one sentence that says what there is."""
     process = await demo("--buy", "beer", folder=tmp_path)
