@@ -14,6 +14,7 @@ from kiosk.simulation.wechat import WeChatSimulator
 
 REQUEST_SECONDS = 20.0  # a simulated WeChat may be slow on purpose
 UNAUTHORIZED = 401
+OFFLINE = {"zh": "连不上机器，请稍后再试", "en": "The machine cannot be reached: please try again later"}
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,13 @@ class Answer:
 
 
 class Member:
-    """One customer with the mini-program open; logs in when it has to, as often as it has to."""
+    """One customer with the mini-program open; logs in when it has to, as often as it has to.
+
+    `language`: zh or en, what the phone speaks.
+    """
 
     def __init__(self, machine: str, wechat: WeChatSimulator) -> None:
+        self.language = "zh"
         self._machine = machine
         self._wechat = wechat
         self._token = ""
@@ -68,9 +73,9 @@ class Member:
         return answer
 
     async def _ask(self, method: str, path: str, body: object = None) -> Answer:
-        headers = {"Content-Type": "application/json"} | (
-            {"Authorization": f"Bearer {self._token}"} if self._token and path != "login" else {}
-        )
+        headers = {"Content-Type": "application/json", "Accept-Language": self.language}
+        if self._token and path != "login":
+            headers["Authorization"] = f"Bearer {self._token}"
         try:
             reply = await AsyncHTTPClient().fetch(
                 f"{self._machine}/miniprogram/{path}",
@@ -82,4 +87,4 @@ class Member:
             )
             return Answer(reply.code, json.loads(reply.body))
         except (HTTPError, OSError, ValueError):
-            return Answer(0, {"error": {"code": "offline", "message": "网络不给力，请稍后再试"}})
+            return Answer(0, {"error": {"code": "offline", "message": OFFLINE[self.language]}})

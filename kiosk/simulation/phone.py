@@ -13,6 +13,7 @@ from typing import Any
 
 from tornado import web
 
+from kiosk.simulation.member import Answer
 from kiosk.simulation.scratch import GOODS, SCREEN
 from kiosk.simulation.wechat import Cashier, Payment
 from kiosk.simulation.world import World
@@ -133,6 +134,33 @@ class _Pay(_Handler):
         self.finish({"paid": True} if isinstance(answer, Payment) else {"told": asdict(answer)})
 
 
+class _Member(_Handler):
+    """The mini-program, which the page shows and the server speaks for: a page may ask no other host."""
+
+    async def post(self) -> None:
+        """{"what": products | order | look | pay, …} → what the machine said, {"paid": true}, or {"words": why not}."""
+        values, member = self.values(), self.world.member
+        member.language = "en" if values.get("language") == "en" else "zh"
+        number = str(values.get("out_trade_no"))
+        match values.get("what"):
+            case "products":
+                answer = await member.products()
+            case "order":
+                answer = await member.order(str(values.get("product_id")))
+            case "look":
+                answer = await member.look(number)
+            case "pay":
+                paid = await member.pay(number)
+                if isinstance(paid, Answer):
+                    answer = paid
+                else:
+                    self.finish({"paid": True} if isinstance(paid, Payment) else {"words": paid.text})
+                    return
+            case _:
+                raise web.HTTPError(400)
+        self.finish({"words": answer.words} if answer.words else answer.values)
+
+
 class _Deed(_Handler):
     """What changes the world without an answer."""
 
@@ -185,6 +213,7 @@ def phone_application(world: World) -> web.Application:
             (r"/codes", _Codes, parts),
             (r"/scan", _Scan, parts),
             (r"/pay", _Pay, parts),
+            (r"/member", _Member, parts),
             (r"/(cancel|take|power|fault)", _Deed, parts),
             (r"/goods/([a-z0-9_-]+)\.png", _GoodPicture, parts),
             (r"/static/(.*)", _Static, {"path": str(STATIC)}),

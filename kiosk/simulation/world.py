@@ -279,7 +279,8 @@ class World:
         if order is not None:
             data |= {"order": order.out_trade_no, "product": order.fields.get("product_id", "")}
             data["fen"] = order.total_fen
-        if event.kind in {"ordered", "coded"} and self._native_mode is NativeMode.TWO:
+        has_code = order is not None and order.code_url is not None
+        if event.kind in {"ordered", "coded"} and has_code and self._native_mode is NativeMode.TWO:
             self._write("codes", count=1)
         elif event.kind in _WORTH_A_LINE:
             if event.kind == "refund_ended" and order is not None:

@@ -42,7 +42,7 @@ async function post(path, values) {
 // The phone ------------------------------------------------------------------------------------------------
 
 function show(view) {
-  for (const each of ["camera", "cashier", "result"]) $(each).hidden = each !== view;
+  for (const each of ["camera", "cashier", "result", "shop-view", "order-view"]) $(each).hidden = each !== view;
 }
 
 function hint(word) {
@@ -117,6 +117,7 @@ function openCashier(opened) {
 async function pay() {
   $("pay").disabled = true;
   $("pay").textContent = say("paying");
+  if (cashier.member) return payInMiniprogram();
   const answer = await post("/pay", { out_trade_no: cashier.out_trade_no });
   if (answer.paid) showResult(true, say("paidText"), `¥${yuan(cashier.amount_fen)}`);
   else showResult(false, told(answer.told.text));
@@ -124,7 +125,8 @@ async function pay() {
 
 function cancel() {
   post("/cancel", { out_trade_no: cashier.out_trade_no });
-  show("camera");
+  if (cashier.member) openShop();
+  else show("camera");
 }
 
 function showResult(good, text, amount = "") {
@@ -297,6 +299,9 @@ async function begin() {
   $("find").addEventListener("click", findCodes);
   $("pay").addEventListener("click", pay);
   $("cancel").addEventListener("click", cancel);
+  $("shop-open").addEventListener("click", openShop);
+  $("shop-close").addEventListener("click", () => show("camera"));
+  $("order-done").addEventListener("click", openShop);
   $("done").addEventListener("click", () => show("camera"));
   $("tray").addEventListener("click", () => post("/take", {}));
   $("banner").addEventListener("click", () => { $("banner").hidden = true; });
