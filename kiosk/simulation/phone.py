@@ -138,7 +138,7 @@ class _Member(_Handler):
     """The mini-program, which the page shows and the server speaks for: a page may ask no other host."""
 
     async def post(self) -> None:
-        """{"what": products | order | look | pay, …} → what the machine said, {"paid": true}, or {"words": why not}."""
+        """{"what": products, order, look or pay, …} → what the machine said, {"paid": true} or {"words": why not}."""
         values, member = self.values(), self.world.member
         member.language = "en" if values.get("language") == "en" else "zh"
         number = str(values.get("out_trade_no"))
