@@ -1,6 +1,6 @@
 # Every target does all its own set-up: a virtual environment from the lock files, and the system packages that are missing.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format picture measure lock setup setup-dev
+.PHONY: help demo test crash lint format picture measure lock setup setup-dev
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -13,6 +13,9 @@ demo: setup ## a whole machine on this computer, with simulated WeChat Pay and b
 
 test: lint ## lint, types and all tests
 	@$(BIN)/pytest -n auto --dist worksteal
+
+crash: setup-dev ## kill machines at 1000 random moments of whole sales; a quarter of an hour
+	@PYTHONPATH=.:tests $(BIN)/python tests/crash_storm.py
 
 lint: setup-dev ## style and types
 	@$(BIN)/ruff check
