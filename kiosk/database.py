@@ -11,6 +11,7 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ class Database:
         """Open, check and migrate; raises `DatabaseError` with a sentence if the file cannot be used."""
         self.path = path
         self.error: str | None = None  # why the last write failed; None once one has succeeded
+        self.committed: Callable[[float], None] = lambda _: None  # told on the writer thread how long a commit took
         self._connection = _connect(path)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write_forever, name="journal-writer", daemon=True)
@@ -150,7 +152,9 @@ class Database:
                     connection.execute("ROLLBACK TO job")
                     outcomes.append(_Failure(error))
                 connection.execute("RELEASE job")
+            began = time.perf_counter()
             connection.execute("COMMIT")
+            self.committed(time.perf_counter() - began)
         except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")

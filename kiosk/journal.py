@@ -134,6 +134,10 @@ class Journal:
         """Call `listener` on the event loop after every committed change, in the order of the commits."""
         self._listeners.append(listener)
 
+    def time_commits(self, listener: Callable[[float], None]) -> None:
+        """Tell `listener` of every commit how many seconds it took; on another thread."""
+        self._database.committed = listener
+
     async def close(self) -> None:
         """Write what is under way, then close."""
         await self._database.close()

@@ -23,6 +23,7 @@ from kiosk.codes import Codes, OrderCodes, StaticCodes
 from kiosk.database import DatabaseError
 from kiosk.dispatcher import Dispatcher
 from kiosk.journal import Journal
+from kiosk.metrics import Metrics
 from kiosk.miniprogram.login import Login
 from kiosk.payments.wechat.gateway import WeChatGateway
 from kiosk.payments.wechat.native import native_link
@@ -119,21 +120,21 @@ class Machine:
             body_timeout=BODY_SECONDS,
             idle_connection_timeout=IDLE_CONNECTION_SECONDS,
         )
+        site = Site(
+            settings=settings,
+            journal=self.journal,
+            shelf=self.shelf,
+            readiness=self.readiness,
+            cashier=self.cashier,
+            dispatcher=self.dispatcher,
+            dispenser=self.dispenser,
+            gateway=self.gateway,
+            storefront=self.storefront,
+            clock=clock,
+        )
+        self._metrics = Metrics(site)
         self._local = HTTPServer(
-            local_application(
-                Site(
-                    settings=settings,
-                    journal=self.journal,
-                    shelf=self.shelf,
-                    readiness=self.readiness,
-                    cashier=self.cashier,
-                    dispatcher=self.dispatcher,
-                    dispenser=self.dispenser,
-                    gateway=self.gateway,
-                    storefront=self.storefront,
-                    clock=clock,
-                )
-            ),
+            local_application(site, self._metrics),
             max_body_size=MAX_BODY_BYTES,
             max_header_size=MAX_HEADER_BYTES,
             body_timeout=BODY_SECONDS,
@@ -162,6 +163,7 @@ class Machine:
         await self.readiness.start()
         await self.dispatcher.start()
         await self.cashier.start()
+        await self._metrics.start()
         _listen(self._public, self.settings.callbacks, "callbacks")
         _listen(self._local, self.settings.web.listen, "web")
         if self._order_codes is not None:
@@ -174,6 +176,7 @@ class Machine:
         self._local.stop()
         if self._order_codes is not None:
             await self._order_codes.stop()
+        await self._metrics.stop()
         await self.dispatcher.stop()
         await self.cashier.stop()
         await self.readiness.stop()

@@ -19,6 +19,7 @@ from kiosk.database import DatabaseError
 from kiosk.dispatcher import NotNow
 from kiosk.errors import RefundRefused
 from kiosk.journal import MAX_ORDERS_A_PAGE, SlotRecord, UnknownOrder, UnknownSlot
+from kiosk.metrics import Metrics
 from kiosk.orders import OrderState
 from kiosk.settings import Slot
 from kiosk.web import SERVER_NAME
@@ -320,6 +321,21 @@ class LiveHandler(websocket.WebSocketHandler):
         self.live.remove(self)
 
 
+class MetricsHandler(_Guarded):
+    """GET /metrics."""
+
+    def initialize(self, site: Site, door: Doorkeeper, metrics: Metrics) -> None:  # type: ignore[override] # one more part
+        """Take the parts."""
+        super().initialize(site, door)
+        self.metrics = metrics
+
+    async def get(self) -> None:
+        """The Prometheus text format."""
+        text, content_type = await self.metrics.text()
+        self.set_header("Content-Type", content_type)
+        self.finish(text)
+
+
 class HealthHandler(_Handler):
     """GET /healthz: open to all, says nothing but whether the process can serve."""
 
@@ -357,8 +373,8 @@ class NothingHandler(_Handler):
         raise web.HTTPError(404, "there is nothing here")
 
 
-def local_application(site: Site) -> web.Application:
-    """Everything that a technician reaches."""
+def local_application(site: Site, metrics: Metrics) -> web.Application:
+    """Everything that a technician, or a monitoring system, reaches."""
     door = Doorkeeper(site.settings.web.password_file, site.settings.web.api_token, _monotonic)
     live = Live(site)
     parts: dict[str, Any] = {"site": site, "door": door}
@@ -375,6 +391,7 @@ def local_application(site: Site) -> web.Application:
             (r"/api/out-of-service", ServiceHandler, parts),
             (r"/api/live", LiveHandler, {**parts, "live": live}),
             (r"/screen\.png", ScreenHandler, parts),
+            (r"/metrics", MetricsHandler, {**parts, "metrics": metrics}),
             (r"/healthz", HealthHandler, parts),
             (r"/static/(.*)", StaticHandler, {"path": str(HERE / "static")}),
         ],

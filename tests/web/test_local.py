@@ -32,6 +32,7 @@ GUARDED = [
     ("POST", "/api/out-of-service"),
     ("GET", "/api/live"),
     ("GET", "/screen.png"),
+    ("GET", "/metrics"),
 ]
 
 
