@@ -76,6 +76,10 @@ has_browser() {
     command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null
 }
 
+has_node() {
+    command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' 2>/dev/null
+}
+
 has_venv || apt_install python3-venv || true
 has_venv || fail "$python cannot make virtual environments; run: sudo apt-get install python3-venv"
 
@@ -90,6 +94,9 @@ fi
 if [ "$profile" = dev ]; then
     has_browser || apt_install chromium chromium-browser || true
     has_browser || fail 'the tests of the pages need a browser; run: sudo apt-get install chromium'
+    command -v node >/dev/null || apt_install nodejs || true
+    command -v npm >/dev/null || apt_install npm || true
+    has_node || fail 'the tests of the mini-program need Node.js 18 or newer and npm; run: sudo apt-get install nodejs npm'
 fi
 
 # --- the virtual environment -------------------------------------------------------------------------------------
@@ -116,4 +123,18 @@ wanted=$(cksum <pyproject.toml)
 if [ "$wanted" != "$(cat .venv/.made-project 2>/dev/null)" ]; then
     pip install --no-deps --no-build-isolation --editable .
     echo "$wanted" >.venv/.made-project
+fi
+
+# --- what tests the mini-program ---------------------------------------------------------------------------------
+
+if [ "$profile" = dev ]; then
+    wanted=$({
+        node --version
+        cat miniprogram/package-lock.json
+    } | cksum)
+    if [ "$wanted" != "$(cat miniprogram/node_modules/.made 2>/dev/null)" ]; then
+        echo "setup: installing the mini-program's tests from package-lock.json (a minute, once)" >&2
+        (cd miniprogram && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null >/dev/null)
+        echo "$wanted" >miniprogram/node_modules/.made
+    fi
 fi
