@@ -32,7 +32,8 @@ function time_text(iso, now_ms) {
  */
 function order_view(order, words, now_ms, checking) {
   const unpaid = UNPAID.includes(order.state)
-  const seconds_left = Math.max(0, Math.ceil((Date.parse(order.expires_at) - now_ms) / 1000))
+  // Rounded down: the server's clock is known from its Date header, which leaves fractions out.
+  const seconds_left = Math.max(0, Math.floor((Date.parse(order.expires_at) - now_ms) / 1000))
   let shown = order.state
   if (unpaid && checking) shown = 'checking'
   else if (unpaid && !seconds_left) shown = 'expiring'
@@ -45,6 +46,7 @@ function order_view(order, words, now_ms, checking) {
     product_name: order.product_name,
     price: price_text(order.amount),
     title,
+    summary: FINAL.includes(order.state) ? words.steps[order.state] : title, // in the list nobody is to take anything
     text: waiting ? words.left(countdown) : text,
     tone: TONES[shown] || 'busy',
     payable: waiting,

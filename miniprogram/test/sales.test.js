@@ -54,6 +54,7 @@ test('an order that is not paid ends before the eyes', async () => {
   phone.cashier = 'cancel'
   await phone.buy('cola', '可口可乐')
   await phone.sees('订单已关闭')
+  expect(phone.text).not.toContain('付款已取消')
   expect(phone.all('pay-button')).toEqual([])
   await phone.tap('another')
   await phone.at('product')
@@ -92,7 +93,7 @@ test("the customer's orders, a page at a time", async () => {
   phone.call('onReachBottom')
   await phone.sees('没有更多了')
   expect(phone.text_of('row-name')).toEqual(['冰红茶', '可口可乐'])
-  expect(phone.text_of('order-state')).toEqual(['等待付款', '请取走您的商品'])
+  expect(phone.text_of('order-state')).toEqual(['等待付款', '已出货'])
   await phone.tap('order', '冰红茶')
   await phone.at('order')
   phone.cashier = 'pay'

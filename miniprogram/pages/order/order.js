@@ -75,6 +75,7 @@ Component({
       if (!this.order) return
       const view = order_view(this.order, this.words, this.machine.now(), this.checking > 0)
       this.setData({ view })
+      if (!view.payable && this.data.notice) this.setData({ notice: '' }) // it spoke of paying
       wx.setNavigationBarTitle({ title: view.title })
       if (!view.changing) clearInterval(this.ticking)
     },
