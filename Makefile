@@ -1,6 +1,6 @@
 # Every target does all its own set-up: a virtual environment from the lock files, and the system packages that are missing.
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash lint format picture measure lock setup setup-dev
+.PHONY: help demo test crash soak lint format picture measure lock setup setup-dev
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -16,6 +16,9 @@ test: lint ## lint, types and all tests
 
 crash: setup-dev ## kill machines at 1000 random moments of whole sales; a quarter of an hour
 	@PYTHONPATH=.:tests $(BIN)/python tests/crash_storm.py
+
+soak: setup-dev ## 2000 random lives of a machine in virtual time, 100,000 steps; half an hour
+	@SOAK_LIVES=2000 $(BIN)/pytest -q tests/faults/test_random_lives.py
 
 lint: setup-dev ## style and types
 	@$(BIN)/ruff check
