@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import shutil
 from collections.abc import Callable, Iterable
@@ -11,6 +12,7 @@ from datetime import datetime, timedelta
 
 from hardware.dispenser import Dispenser
 from kiosk.clock import Clock
+from kiosk.database import DatabaseError
 from kiosk.journal import Journal
 from kiosk.orders import OrderState
 from kiosk.payments.gateway import PaymentGateway
@@ -232,8 +234,16 @@ class Readiness:
                 self._free_bytes = usage.free
             except OSError:
                 self._free_bytes = 0
+            await self._try_journal()
             self.check()
             await asyncio.sleep(CHECK_SECONDS)
+
+    async def _try_journal(self) -> None:
+        """While the journal cannot be written nothing is sold, so nothing would be written: try whether it can be."""
+        error = self._journal.error
+        if error is not None:
+            with contextlib.suppress(DatabaseError):
+                await self._journal.note("journal_writable_again", {"error": error})
 
     async def _keep_knocking(self) -> None:
         """While it is not known whether WeChat is there, ask it for an order that cannot be: any answer will do."""
