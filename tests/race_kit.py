@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from core_values import make_settings
+from phone_kit import Phone
 from scenario_kit import Bench, bench
 
 from kiosk.audit import audit
@@ -19,6 +20,7 @@ from kiosk.simulation.wechat import Event, Payment, Told
 
 CUSTOMER = "o-customer"
 PRICE_FEN = 350
+OK = 200  # of HTTP
 MANY = 1000  # calls that a fault strikes: all of a row's
 # Mode one: an order expires after so long; with the scan, and where a row pays before that, the payment in it.
 ORDER_TTL_SECONDS = 1
@@ -121,7 +123,7 @@ def sell_one_product(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Race:
-    """Runs one row. An order is closed in mode two as its code leaves the screen, in mode one when it expires."""
+    """Runs one row. An order is closed in mode two as its code leaves the screen, else when it expires."""
 
     def __init__(self, here: Bench, row: Row, mode: NativeMode) -> None:
         self._here = here
@@ -132,7 +134,7 @@ class Race:
 
     async def run(self) -> None:
         """Scan, pay at the row's moment, and let things settle."""
-        self.number = (await self._here.scan("cola", CUSTOMER)).out_trade_no
+        self.number = await self._open()
         if not self._row.notified:
             self._faults.set("notify", "never", times=None)
             self._faults.set("refund_notify", "never", times=None)
@@ -151,6 +153,15 @@ class Race:
             case When.AFTER:
                 await self._after()
         await self._here.settled(self.number, STATES[self._row.end])
+
+    async def _open(self) -> str:
+        """An order that can be paid."""
+        if self._here.settings.miniprogram is None:
+            return (await self._here.scan("cola", CUSTOMER)).out_trade_no
+        phone = await Phone(self._here, CUSTOMER).log_in()
+        number = await phone.order("cola")
+        assert (await phone.ask("POST", f"orders/{number}/pay")).status == OK
+        return number
 
     async def _before(self) -> None:
         """Paid, perhaps while the machine is away; then the machine wants to close."""
@@ -246,10 +257,11 @@ class Books:
         return ends.get((self.drops, self.paid_fen, self.refunded_fen))
 
 
-async def run(row: Row, mode: NativeMode, folder: Path) -> Books:
-    """One row with a machine of its own."""
+async def run(row: Row, mode: NativeMode, folder: Path, *, miniprogram: bool = False) -> Books:
+    """One row with a machine of its own; ordered by a code, or in the mini-program."""
     ttl_seconds = ORDER_TTL_TO_PAY_SECONDS if row.when is When.BEFORE else ORDER_TTL_SECONDS
-    async with bench(folder, native_mode=mode, wechatpay={"order_ttl_seconds": ttl_seconds}) as here:
+    pay = {"order_ttl_seconds": ttl_seconds}
+    async with bench(folder, native_mode=mode, miniprogram=miniprogram, wechatpay=pay) as here:
         race = Race(here, row, mode)
         await race.run()
         state = (await here.order(race.number)).state
