@@ -174,6 +174,7 @@ def _miniprogram(reading: _Reading) -> MiniProgramSettings:
         app_id=section.text("app_id", **APP_ID),
         app_secret=_secret_file(reading, section, "app_secret_file", required=True) or "",
         api_base=section.address("api_base", "https://api.weixin.qq.com"),
+        screen_link=section.address("screen_link"),
     )
 
 

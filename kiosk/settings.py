@@ -100,6 +100,7 @@ class MiniProgramSettings:
     app_id: str
     app_secret: str = field(repr=False)
     api_base: str = "https://api.weixin.qq.com"
+    screen_link: str | None = None  # shown as a code beside the products'; None: no such code
 
 
 @dataclass(frozen=True)

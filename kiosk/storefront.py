@@ -30,6 +30,7 @@ TAKE_GOODS_SECONDS = 12  # long enough to look up from the flap; the codes are o
 FAILED_SECONDS = 30  # long enough to write down or photograph the order's last characters
 PAGE_SECONDS = 8  # how long a page of tiles stands when they do not fit on one
 # Changes come in bursts: painted once, and after a paid order is on its way to the board, which painting would delay.
+MINIPROGRAM_TILE = ".miniprogram"  # no product can be called so
 GATHER_SECONDS = 0.04
 SCREEN_RETRY_SECONDS = 5  # how often a screen that is lost is looked for
 
@@ -135,7 +136,7 @@ class Storefront:
             machine_name=self._settings.kiosk.name,
             machine_number=words.machine_number.format(id=self._settings.kiosk.id),
             help_line=words.help_line,
-            tiles=tuple(self._tile(product) for product in self._settings.products),
+            tiles=(*map(self._tile, self._settings.products), *self._miniprogram()),
             notice=self._notice(),
             page_label=words.page,
         )
@@ -170,6 +171,25 @@ class Storefront:
             state=state,
             caption=caption,
             code=code,
+        )
+
+    def _miniprogram(self) -> tuple[Tile, ...]:
+        """The code that opens the mini-program, where the ini asks for it and something can be bought."""
+        miniprogram = self._settings.miniprogram
+        if miniprogram is None or miniprogram.screen_link is None:
+            return ()
+        if not any(self._readiness.sells(product.id) for product in self._settings.products):
+            return ()
+        return (
+            Tile(
+                product_id=MINIPROGRAM_TILE,
+                name=self._words.miniprogram,
+                price="",
+                picture=None,
+                state=TileState.FOR_SALE,
+                caption=self._words.scan,
+                code=f"{miniprogram.screen_link}?m={self._settings.kiosk.id}",
+            ),
         )
 
     def _notice(self) -> Notice | None:

@@ -34,6 +34,7 @@ class Words:
     scan_again: str
     order_closed: str  # in the mini-program
     refund_reason: str
+    miniprogram: str  # the name of its code on the screen
 
 
 WORDS = {
@@ -62,6 +63,7 @@ WORDS = {
         scan_again="请重新扫描屏幕上的二维码",
         order_closed="订单已关闭，请重新下单",
         refund_reason="未能出货，自动退款",
+        miniprogram="小程序购买",
     ),
     "en": Words(
         machine_number="No. {id}",
@@ -88,6 +90,7 @@ WORDS = {
         scan_again="Please scan the code on the screen again",
         order_closed="This order is closed: please make a new one",
         refund_reason="Could not be delivered: automatic refund",
+        miniprogram="Mini-program",
     ),
 }
 

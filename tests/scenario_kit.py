@@ -159,6 +159,7 @@ async def bench(
     native_mode: NativeMode = NativeMode.TWO,
     public: bool = True,
     miniprogram: bool = False,
+    screen_link: str | None = None,
     wechatpay: dict[str, object] | None = None,
     kiosk: dict[str, object] | None = None,
     vend_timeout_seconds: int = 5,
@@ -200,7 +201,7 @@ async def bench(
         vend_timeout_seconds=vend_timeout_seconds,
     )
     if members is not None:
-        members = replace(members, api_base=wechat.base_url)
+        members = replace(members, api_base=wechat.base_url, screen_link=screen_link)
     settings = replace(settings, wechatpay=pay, dispenser=dispenser, miniprogram=members)
     made = Bench(folder, settings, wechat, wechat_clock, board)
     try:

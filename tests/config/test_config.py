@@ -24,7 +24,8 @@ SECRET = "do-not-show-me-0123456789"
 
 EVERY_KEY = """
     language data_dir dispense_within in_doubt api_key_file sign_type native_mode api_base backup_api_base public_url
-    client_cert_file client_key_file order_ttl code_ttl query_interval [miniprogram] app_secret_file api_token_file
+    client_cert_file client_key_file order_ttl code_ttl query_interval [miniprogram] app_secret_file screen_link
+    api_token_file
     password_file device size rotate port baudrate vend_timeout [xy] drop_sensor lift repeat poll_interval_ms
     sales_counter name_en image address capacity
 """
@@ -98,6 +99,7 @@ query_interval = 60
 app_id = wx9999999999999999
 app_secret_file = app_secret
 api_base = http://localhost:9000
+screen_link = https://pay.example.com/m
 [callbacks]
 listen = [::1]:8000
 [web]
@@ -145,6 +147,7 @@ capacity = 999
         assert settings.miniprogram is not None
         assert settings.miniprogram.app_secret == API_KEY
         assert settings.miniprogram.api_base == "http://localhost:9000"
+        assert settings.miniprogram.screen_link == "https://pay.example.com/m"
         assert settings.callbacks == ListenAddress("::1", 8000)
         assert settings.web.listen == ListenAddress("0.0.0.0", 8080)  # noqa: S104 - a technician's phone must reach it
         assert (settings.web.api_token, settings.web.password_file) == (API_KEY, Path("/etc/kiosk/web_password"))

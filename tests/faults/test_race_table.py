@@ -1,8 +1,8 @@
 """The payment race table: whenever somebody pays, an order is vended, refunded, or closed unpaid, and nothing else.
 
 Paid before, during or after closing, with a notification or none, while WeChat answers questions, errs or is silent,
-with a restart in between or not: 36 rows, in both native modes, 12 of them in the mini-program too. The books of WeChat, board and
-machine have to tell of the same end.
+with a restart in between or not: 36 rows, in both native modes, 12 of them in the mini-program too. The
+books of WeChat, board and machine have to tell of the same end.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from phone_kit import Phone
 from scenario_kit import bench
+from zxingcpp import read_barcodes
 
 from kiosk.audit import audit
 from kiosk.customers import SESSIONS_EACH
@@ -410,3 +411,23 @@ async def test_both_ways_to_pay_sell_from_one_stock(tmp_path: Path) -> None:
             await here.settled(each, OrderState.DISPENSED)
 
         assert 2 == len(here.board.drops)
+
+
+async def test_its_code_stands_beside_the_others(tmp_path: Path) -> None:
+    """Where the ini asks for it, one more code is really on the picture; it goes when nothing can be bought."""
+    link = "https://pay.example.com/m"
+    async with bench(tmp_path, miniprogram=True, screen_link=link) as here:
+        await here.code("cola")
+        await here.code("tea")
+
+        async def is_painted() -> bool:
+            picture = await here.machine.storefront.picture()
+            return picture is not None and f"{link}?m=lobby-1" in {found.text for found in read_barcodes(picture)}
+
+        await here.until_async(is_painted, "the mini-program's code is on the screen")
+        texts = [tile.code for tile in here.scene().tiles]
+        await here.machine.readiness.switch_out_of_service("tomorrow", "test")
+        await here.until(lambda: not here.scene().tiles, "nothing is for sale")
+
+    assert f"{link}?m=lobby-1" == texts[-1]
+    assert 3 == len(texts)
