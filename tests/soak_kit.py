@@ -392,16 +392,15 @@ class World:
         """Switch the machine on; does nothing while it runs."""
         if self.machine is not None and not self.machine.dead:
             return
-        self.machine = await self._inside(self._born())
+        with contextlib.suppress(asyncio.CancelledError):  # the power may fail before it is open for business
+            await self._inside(self._born())
 
-    async def _born(self) -> Machine:
-        made = Machine(self)
+    async def _born(self) -> None:
+        self.machine = Machine(self)
         born = asyncio.current_task()
         assert born is not None
-        made.tasks.add(born)  # the power may fail before it is open for business
-        with contextlib.suppress(asyncio.CancelledError):
-            await made.start()
-        return made
+        self.machine.tasks.add(born)
+        await self.machine.start()
 
     async def _inside(self, work: Coroutine[Any, Any, T]) -> T:
         """Run in a task of its own, whose context may become a machine's."""
@@ -416,14 +415,14 @@ class World:
             await asyncio.wait({stopping})
 
     async def crash_point(self, machine: Machine | None, *, only_if_dead: bool = False) -> None:
-        """A place where the power may fail. Never returns to a machine that is dead."""
+        """A place where the power may fail. Ends every task of a machine that is dead, late ones too."""
         if machine is not None and not machine.dead and self.crash_in is not None and not only_if_dead:
             self.crash_in -= 1
             if self.crash_in < 0:
                 self.crash_in = None
                 machine.die()
         if machine is not None and machine.dead:
-            await self.loop.create_future()
+            raise asyncio.CancelledError  # whatever it was in the middle of, it goes no further
 
     def switch_board(self, *, up: bool) -> None:
         self.board_is_up = up
