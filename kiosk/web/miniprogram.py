@@ -186,6 +186,24 @@ class _CustomerHandler(_Handler):
             raise Refused("unknown_order")
         return order
 
+    def view(self, order: Order) -> dict[str, Any]:
+        """An order as its customer may see it. The English name is today's: orders keep that of the machine only."""
+        product = self.counter.settings.product(order.product_id)
+        return {
+            "out_trade_no": order.out_trade_no,
+            "product_id": order.product_id,
+            "product_name": order.product_name,
+            "product_name_en": order.product_name if product is None else product.name_en,
+            "amount": order.amount_fen,
+            "state": order.state.value,
+            "created_at": time_text(order.created_at),
+            "expires_at": time_text(order.expires_at),
+            "paid_at": time_text(order.paid_at),
+            "finished_at": time_text(order.finished_at),
+            "slot": order.slot,
+            "claim_code": order.claim_code,
+        }
+
 
 class MachineHandler(_Handler):
     """GET: {"id", "name", "language", "open", "notice"}: where the customer stands, and why nothing can be bought."""
@@ -267,7 +285,7 @@ class OrdersHandler(_CustomerHandler):
             raise Refused("too_many_unpaid")
         order = await self.counter.cashier.order_in_miniprogram(product_id, self.openid, self.address)
         self.set_status(201)
-        self.finish({"order": order_view(order)})
+        self.finish({"order": self.view(order)})
 
     async def get(self) -> None:
         """List them."""
@@ -279,7 +297,7 @@ class OrdersHandler(_CustomerHandler):
         if not 1 <= limit <= MAX_ORDERS:
             raise Refused("bad_request", words=f"limit is a number from 1 to {MAX_ORDERS}")
         orders = await self.counter.journal.orders_of_customer(self.openid, before=before, limit=limit)
-        self.finish({"orders": [order_view(order) for order in orders]})
+        self.finish({"orders": [self.view(order) for order in orders]})
 
 
 class OrderHandler(_CustomerHandler):
@@ -292,7 +310,7 @@ class OrderHandler(_CustomerHandler):
             await self.counter.cashier.confirm(number)
             order = await self.own(number)
         story = await self.counter.journal.story(number)
-        self.finish({"order": order_view(order) | {"history": history_view(story)}})
+        self.finish({"order": self.view(order) | {"history": history_view(story)}})
 
 
 class PayHandler(_CustomerHandler):
@@ -323,23 +341,6 @@ class NotFoundHandler(_Handler):
         """Say so."""
         super().prepare()
         raise Refused("not_found")
-
-
-def order_view(order: Order) -> dict[str, Any]:
-    """An order as its customer may see it."""
-    return {
-        "out_trade_no": order.out_trade_no,
-        "product_id": order.product_id,
-        "product_name": order.product_name,
-        "amount": order.amount_fen,
-        "state": order.state.value,
-        "created_at": time_text(order.created_at),
-        "expires_at": time_text(order.expires_at),
-        "paid_at": time_text(order.paid_at),
-        "finished_at": time_text(order.finished_at),
-        "slot": order.slot,
-        "claim_code": order.claim_code,
-    }
 
 
 def history_view(story: Sequence[Event]) -> list[dict[str, Any]]:

@@ -43,7 +43,7 @@ function order_view(order, words, now_ms, checking) {
   return {
     number: order.out_trade_no,
     product_id: order.product_id,
-    product_name: order.product_name,
+    product_name: (words.language === 'en' && order.product_name_en) || order.product_name,
     price: price_text(order.amount),
     title,
     summary: FINAL.includes(order.state) ? words.steps[order.state] : title, // in the list nobody is to take anything

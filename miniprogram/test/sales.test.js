@@ -105,6 +105,7 @@ test('an English phone', async () => {
   await start({ language: 'en' })
   await phone.buy('cola', 'Coca-Cola')
   await phone.sees('Please take your goods')
+  await phone.sees('Coca-Cola')
   expect(phone.text_of('step-label')).toEqual(['Ordered', 'Paid', 'Vending', 'Delivered'])
   expect(phone.titles).toContain('Please take your goods')
 })
