@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kiosk.database import DatabaseError, connect_to_read
-from kiosk.journal import chained_hash
-from kiosk.orders import TRANSITIONS, OrderState
+from kiosk.orders import FINAL, TRANSITIONS, OrderState
+from kiosk.records import chained_hash
 
+FIRST_VERSION_WITH_ARCHIVES = 3  # kiosk/schema/0003.sql; a copy from an older machine is read as it is
 MAX_FINDINGS = 100  # a journal cut in the middle has one cause and thousands of effects
 
 UNSETTLED = (
@@ -29,6 +30,7 @@ class Audit:
     """What a reading found. `findings`: sentences, each a broken promise; `unsettled`: orders that need a person."""
 
     events: int
+    last_event: int  # its number
     orders: int
     findings: tuple[str, ...]
     unsettled: tuple[str, ...]
@@ -57,7 +59,7 @@ def audit(path: Path) -> Audit:
         raise DatabaseError(f"the journal {path} cannot be read to its end: {error}") from error
     finally:
         connection.close()
-    return Audit(reading.events, reading.orders, tuple(findings), unsettled)
+    return Audit(reading.events, reading.last_event, reading.orders, tuple(findings), unsettled)
 
 
 class _Reading:
@@ -65,7 +67,9 @@ class _Reading:
         self._connection = connection
         self._states: dict[str, str] = {}
         self._stocks: Counter[str] = Counter()
+        self._archived_until: int | None = None  # microseconds; when the last archived event happened
         self.events = 0
+        self.last_event = 0
         self.orders = 0
 
     def findings(self) -> Iterator[str]:
@@ -81,7 +85,7 @@ class _Reading:
 
     def _events(self) -> Iterator[str]:
         """The chain has no gap and no edit, every change of state is one that the table allows."""
-        previous, expected = b"", 1
+        previous, expected = self._archived()
         rows = self._connection.execute(
             "SELECT id, at, kind, out_trade_no, slot, stock_delta, detail, hash FROM events ORDER BY id"
         )
@@ -92,7 +96,7 @@ class _Reading:
                 yield f"event {expected} is missing: the next one is {number}"
             elif chained_hash(previous, row) != found:
                 yield f"event {number} ({kind}) does not fit the chain: it, or the one before it, was edited"
-            previous, expected = found, number + 1
+            previous, expected, self.last_event = found, number + 1, number
             state = json.loads(detail).get("state")
             if out_trade_no is not None and state is not None:
                 yield from self._transition(number, out_trade_no, state)
@@ -101,26 +105,45 @@ class _Reading:
                 if self._stocks[slot] < 0:
                     yield f"event {number} ({kind}) takes more from slot {slot} than there was"
 
+    def _archived(self) -> tuple[bytes, int]:
+        """Take over what the archived events add up to; return the hash of the last one, and the next number."""
+        if self._connection.execute("PRAGMA user_version").fetchone()[0] < FIRST_VERSION_WITH_ARCHIVES:
+            return b"", 1
+        self._stocks.update(dict(self._connection.execute("SELECT slot, stock_delta FROM archived_stock")))
+        anchor = self._connection.execute("SELECT last_id, hash, at FROM archived").fetchone()
+        if anchor is None:
+            return b"", 1
+        last, previous, self._archived_until = anchor
+        return previous, last + 1
+
     def _transition(self, number: int, out_trade_no: str, state: str) -> Iterator[str]:
         before = self._states.get(out_trade_no)
         self._states[out_trade_no] = state
         if before is None:
-            if state != OrderState.CREATED.value:
+            if state != OrderState.CREATED.value and not self._begins_in_archive(out_trade_no):
                 yield f"event {number}: order {out_trade_no} begins as {state}"
         elif before != state and OrderState(state) not in TRANSITIONS[OrderState(before)]:
             yield f"event {number}: order {out_trade_no} went from {before} to {state}, which no order may"
+
+    def _begins_in_archive(self, out_trade_no: str) -> bool:
+        if self._archived_until is None:
+            return False
+        sql = "SELECT created_at FROM orders WHERE out_trade_no = ?"
+        row = self._connection.execute(sql, (out_trade_no,)).fetchone()
+        return row is not None and row[0] <= self._archived_until
 
     def _orders(self) -> Iterator[str]:
         """The orders stand as their events say, and what was vended or refunded was paid in full."""
         counts: Counter[str] = Counter()
         rows = self._connection.execute(
-            "SELECT out_trade_no, state, amount_fen, paid_fen, transaction_id FROM orders ORDER BY id"
+            "SELECT out_trade_no, state, amount_fen, paid_fen, transaction_id, updated_at FROM orders ORDER BY id"
         )
-        for out_trade_no, state, amount_fen, paid_fen, transaction_id in rows:
+        for out_trade_no, state, amount_fen, paid_fen, transaction_id, updated_at in rows:
             self.orders += 1
             counts[state] += 1
             told = self._states.pop(out_trade_no, None)
-            if told != state:
+            archived = told is None and OrderState(state) in FINAL and updated_at <= (self._archived_until or 0)
+            if told != state and not archived:
                 yield f"order {out_trade_no} is {state}, its last event says {told}"
             if state in ("dispensing", "dispensed", "in_doubt") and (
                 paid_fen != amount_fen or transaction_id is None

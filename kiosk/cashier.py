@@ -17,7 +17,7 @@ from typing import Any
 from kiosk.clock import Clock
 from kiosk.database import DatabaseError
 from kiosk.errors import NotBelieved, NotForSale
-from kiosk.journal import Change, Journal, SoldOut, Step, View
+from kiosk.journal import Journal, SoldOut, View
 from kiosk.orders import UNPAID, Channel, Order, OrderState, new_out_trade_no
 from kiosk.payments.gateway import (
     Payment,
@@ -28,6 +28,7 @@ from kiosk.payments.gateway import (
     Refused,
     Unclear,
 )
+from kiosk.records import Change, Step
 from kiosk.refunds import Refunds, request_refund, to_refunding
 from kiosk.settings import Product, Settings
 from kiosk.unpaid import Unpaid, in_hand

@@ -118,20 +118,22 @@ def verify(file: Path | None, config: Path) -> None:
 
 @journal.command()
 @click.argument("out_trade_no")
+@click.option("--file", type=click.Path(path_type=Path), help="Read this archive or backup, not the machine's own.")
 @with_config
-def story(out_trade_no: str, config: Path) -> None:
+def story(out_trade_no: str, file: Path | None, config: Path) -> None:
     """Tell what happened to an order, from the first event to the last."""
     settings = load_or_exit(config)
     from kiosk.database import DatabaseError
-    from kiosk.journal import read_story
+    from kiosk.journal import JOURNAL_FILE, UnknownOrder, read_story
     from kiosk.story import sentence
 
+    path = file or settings.kiosk.data_dir / JOURNAL_FILE
     try:
-        events = read_story(settings.kiosk.data_dir, out_trade_no)
-    except DatabaseError as error:
+        events, archived = read_story(path, out_trade_no)
+    except (DatabaseError, UnknownOrder) as error:
         raise click.ClickException(str(error)) from error
-    if not events:
-        raise click.ClickException(f"there is no order {out_trade_no} in this machine's journal")
+    if archived:
+        click.echo("its first events are in an archive: kiosk journal story --file ARCHIVE " + out_trade_no)
     for event in events:
         click.echo(f"{event.at.astimezone():%Y-%m-%d %H:%M:%S}  {sentence(event, settings.kiosk.language)}")
 
@@ -149,6 +151,25 @@ def backup(file: Path, config: Path) -> None:
     except DatabaseError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"the journal is copied to {file}")
+
+
+@journal.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--before", type=Since(), metavar="T", required=True, help="Drop events older than: 2026-05-01, 180d.")
+@with_config
+def archive(file: Path, before: datetime, config: Path) -> None:
+    """Copy the journal to FILE, then drop its old events; orders and sums stay. Works while the machine sells."""
+    import asyncio
+
+    from kiosk.archive import archive as make
+    from kiosk.database import DatabaseError
+
+    path = _journal_file(config)
+    try:
+        made = asyncio.run(make(path, file, before))
+    except DatabaseError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{file} holds {made.events} events; {made.dropped} of them were dropped from {path}")
 
 
 async def _refund(settings: Settings, out_trade_no: str) -> Order:

@@ -14,9 +14,10 @@ from typing import Protocol
 from kiosk.cashier import CODE_GRACE_SECONDS, Cashier, Code
 from kiosk.clock import Clock
 from kiosk.database import DatabaseError
-from kiosk.journal import Change, Journal
+from kiosk.journal import Journal
 from kiosk.orders import UNPAID
 from kiosk.readiness import Readiness
+from kiosk.records import Change
 from kiosk.settings import Product, Settings
 from kiosk.shelf import Shelf
 from kiosk.waiting import happens

@@ -231,6 +231,9 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_SECONDS
         )
+        # Only EXTRA makes it durable that the rollback journal of a new file is gone: a power cut could bring it
+        # back, and it would undo the file (sqlite.org/pragma.html#pragma_synchronous). After that FULL is enough.
+        connection.execute("PRAGMA synchronous = EXTRA")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")

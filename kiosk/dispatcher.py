@@ -16,8 +16,9 @@ from datetime import timedelta
 from hardware.dispenser import Cause, Dispenser, Outcome, VendResult
 from kiosk.clock import Clock
 from kiosk.database import DatabaseError
-from kiosk.journal import Change, Journal, SlotChange, SlotRecord, Step, View
+from kiosk.journal import Journal, View
 from kiosk.orders import Order, OrderState, TransitionRefused
+from kiosk.records import Change, SlotChange, SlotRecord, Step
 from kiosk.refunds import to_refunding
 from kiosk.settings import InDoubt, Settings, Slot
 from kiosk.waiting import happens

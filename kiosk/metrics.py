@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kiosk import __version__
-from kiosk.journal import Change
 from kiosk.orders import Order, OrderState
+from kiosk.records import Change
 from kiosk.shelf import slot_state
 from kiosk.web.views import Site
 

@@ -7,7 +7,7 @@ import logging
 from dataclasses import replace
 
 from kiosk.errors import NotBelieved, RefundRefused
-from kiosk.journal import Journal, Step, UnknownOrder, View
+from kiosk.journal import Journal, UnknownOrder, View
 from kiosk.orders import REFUNDABLE, Order, OrderState
 from kiosk.payments.gateway import (
     Missing,
@@ -21,6 +21,7 @@ from kiosk.payments.gateway import (
     Refused,
     Unclear,
 )
+from kiosk.records import Step
 from kiosk.waiting import happens
 
 REFUND_RETRY_SECONDS = (1.0, 30.0)  # first and longest wait; a refund may be PROCESSING for a day

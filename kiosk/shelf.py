@@ -11,8 +11,9 @@ import logging
 from collections.abc import Callable, Mapping
 
 from kiosk.database import DatabaseError
-from kiosk.journal import Change, Journal, SlotRecord
+from kiosk.journal import Journal
 from kiosk.orders import OrderState
+from kiosk.records import Change, SlotRecord
 from kiosk.settings import Settings, Slot
 
 RETRY_SECONDS = 2.0  # after a journal that could not be read
@@ -49,6 +50,7 @@ class Shelf:
         }
         self._planogram = settings.slots
         self._stale = asyncio.Event()
+        self._looking = asyncio.Lock()  # a look that began earlier never overwrites what a later one found
         self._listeners: list[Callable[[], None]] = []
         self._task: asyncio.Task[None] | None = None
         self.available: Mapping[str, int] = {}
@@ -77,10 +79,11 @@ class Shelf:
         return [(slot, self.records[slot.id]) for slot in self._planogram]
 
     async def refresh(self) -> None:
-        """Look at the journal now. Raises `DatabaseError`."""
-        self.available = await self._journal.available(self._slots_by_product)
-        self.records = await self._journal.slots()
-        self.counts = await self._journal.counts()
+        """Look at the journal now: what was written before is seen. Raises `DatabaseError`."""
+        async with self._looking:
+            self.available = await self._journal.available(self._slots_by_product)
+            self.records = await self._journal.slots()
+            self.counts = await self._journal.counts()
         for listener in self._listeners:
             listener()
 

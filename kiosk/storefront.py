@@ -16,10 +16,11 @@ from display.scene import Notice, NoticeKind, Phase, Scene, SlotMark, Tile, Tile
 from display.screen import Screen, ScreenError
 from kiosk.codes import Codes
 from kiosk.dispatcher import Dispatcher
-from kiosk.journal import Change, Journal
+from kiosk.journal import Journal
 from kiosk.orders import Order, OrderState
 from kiosk.payments.gateway import PaymentGateway
 from kiosk.readiness import Readiness
+from kiosk.records import Change
 from kiosk.settings import Product, Settings
 from kiosk.shelf import Shelf
 from kiosk.waiting import happens

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kiosk.journal import Event
+from kiosk.records import Event
 from kiosk.words import price_text
 
 # Texts with braces are for `str.format` with the event's own details; `amount` and `paid` are money as it is read.

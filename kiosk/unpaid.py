@@ -11,9 +11,10 @@ from dataclasses import replace
 from typing import Protocol
 
 from kiosk.clock import Clock
-from kiosk.journal import Journal, Step, View
+from kiosk.journal import Journal, View
 from kiosk.orders import UNPAID, Channel, Order, OrderState
 from kiosk.payments.gateway import Closed, Missing, NotPaid, Paid, Payment, PaymentGateway, Unclear
+from kiosk.records import Step
 from kiosk.settings import WeChatPaySettings
 from kiosk.waiting import happens
 

@@ -277,7 +277,7 @@ class Street:
                     found.append(
                         f"{number} is called refunded, {account.refunded_fen} of {account.paid_fen} fen are back"
                     )
-                kinds = [event.kind for event in read_story(self.folder / "var", number)]
+                kinds = [event.kind for event in read_story(self.folder / "var" / JOURNAL_FILE, number)[0]]
                 entitled += "in_doubt" in kinds  # nobody could tell: the customer may have both
             else:
                 found.append(f"{number} was paid and is {order.state.value}")

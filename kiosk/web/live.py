@@ -8,7 +8,7 @@ from typing import Any
 
 from tornado import websocket
 
-from kiosk.journal import Change
+from kiosk.records import Change
 from kiosk.waiting import happens
 from kiosk.web.views import Site, order_view, status_view
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import logging
@@ -18,9 +19,10 @@ from tornado import web, websocket
 from kiosk.database import DatabaseError
 from kiosk.dispatcher import NotNow
 from kiosk.errors import RefundRefused
-from kiosk.journal import MAX_ORDERS_A_PAGE, SlotRecord, UnknownOrder, UnknownSlot
+from kiosk.journal import MAX_ORDERS_A_PAGE, UnknownOrder, UnknownSlot
 from kiosk.metrics import Metrics
 from kiosk.orders import OrderState
+from kiosk.records import SlotRecord
 from kiosk.settings import Slot
 from kiosk.web import SERVER_NAME
 from kiosk.web.auth import Doorkeeper, NoPassword, TooSoon
@@ -180,8 +182,11 @@ class PageHandler(_Guarded):
 class StatusHandler(_Guarded):
     """GET /api/status."""
 
-    def get(self) -> None:
-        """The machine in one glance."""
+    async def get(self) -> None:
+        """The machine in one glance; whoever has just changed something sees it."""
+        with contextlib.suppress(DatabaseError, TimeoutError):  # a journal that is stuck is among the problems
+            async with asyncio.timeout(JOURNAL_SECONDS):
+                await self.site.shelf.refresh()
         self.finish(status_view(self.site))
 
 

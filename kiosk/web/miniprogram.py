@@ -22,7 +22,7 @@ from kiosk.cashier import Cashier
 from kiosk.customers import SESSION_LIFE
 from kiosk.database import DatabaseError
 from kiosk.errors import NotForSale
-from kiosk.journal import Event, Journal
+from kiosk.journal import Journal
 from kiosk.miniprogram.limits import Limiter, Rate
 from kiosk.miniprogram.login import Login, LoginRefused
 from kiosk.miniprogram.refusals import REFUSALS
@@ -30,6 +30,7 @@ from kiosk.orders import UNPAID, Channel, Order, OrderState
 from kiosk.payments.wechat.jsapi import request_payment_fields
 from kiosk.payments.wechat.signature import nonce
 from kiosk.readiness import Readiness
+from kiosk.records import Event
 from kiosk.settings import MiniProgramSettings, Product, Settings
 from kiosk.shelf import Shelf
 from kiosk.web import SERVER_NAME

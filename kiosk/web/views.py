@@ -11,10 +11,11 @@ from kiosk import __version__
 from kiosk.cashier import Cashier
 from kiosk.clock import Clock
 from kiosk.dispatcher import Dispatcher
-from kiosk.journal import Event, Journal, SlotRecord
+from kiosk.journal import Journal
 from kiosk.orders import Order
 from kiosk.payments.gateway import PaymentGateway
 from kiosk.readiness import Readiness
+from kiosk.records import Event, SlotRecord
 from kiosk.settings import Settings, Slot
 from kiosk.shelf import Shelf, slot_state
 from kiosk.storefront import Storefront

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from kiosk.clock import SystemClock
-from kiosk.journal import Journal, Step
+from kiosk.journal import Journal
 from kiosk.orders import Channel, Order, OrderState, new_out_trade_no
+from kiosk.records import Step
 from kiosk.settings import Slot
 
 INI = """
@@ -176,3 +179,29 @@ def test_the_story_of_an_order(ini: Path, sold: list[str]) -> None:
     assert "已创建 cola 的订单，金额 ¥3.50" in told.stdout
     assert "已付款" in told.stdout
     assert "lobby-1-nothing" in unknown.stderr
+
+
+def test_an_archive(ini: Path, sold: list[str], tmp_path: Path) -> None:
+    """What is not settled stays; the archive is sound, and tells an order's story."""
+    copy = tmp_path / "2026.sqlite"
+    done = kiosk(ini, "journal", "archive", str(copy), "--before", "2099-01-01")
+    again = kiosk(ini, "journal", "archive", str(copy), "--before", "2099-01-01")
+
+    assert (0, 1) == (done.returncode, again.returncode)
+    assert "holds 4 events; 1 of them were dropped" in done.stdout  # the slot's; both orders are unsettled
+    assert "exists already" in again.stderr
+    assert 0 == kiosk(ini, "journal", "verify").returncode
+    assert "已付款" in kiosk(ini, "journal", "story", sold[0], "--file", str(copy)).stdout
+
+
+def test_a_journal_that_does_not_hold_together_is_not_archived(ini: Path, sold: list[str], tmp_path: Path) -> None:
+    """Nothing is dropped from it, for it may be the only witness."""
+    journal = ini.parent / "var" / "journal.sqlite"
+    with closing(sqlite3.connect(journal)) as connection:
+        connection.execute("UPDATE events SET kind = 'edited' WHERE id = 2")
+        connection.commit()
+    done = kiosk(ini, "journal", "archive", str(tmp_path / "copy.sqlite"), "--before", "2099-01-01")
+
+    assert 1 == done.returncode
+    assert "nothing was dropped" in done.stderr
+    assert sold[0] in kiosk(ini, "orders").stdout

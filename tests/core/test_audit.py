@@ -16,8 +16,9 @@ from hardware.fake import FakeDispenser
 from kiosk.audit import audit
 from kiosk.database import DatabaseError
 from kiosk.dispatcher import Dispatcher
-from kiosk.journal import JOURNAL_FILE, Journal, Step
+from kiosk.journal import JOURNAL_FILE, Journal
 from kiosk.orders import Order, OrderState
+from kiosk.records import Step
 
 
 @pytest.fixture

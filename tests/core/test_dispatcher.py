@@ -13,8 +13,9 @@ from core_values import COLA, NOON, SteppedClock, make_settings
 from hardware.dispenser import Cause, Outcome, VendResult
 from hardware.fake import FakeDispenser
 from kiosk.dispatcher import IN_DOUBT, Dispatcher, NotNow
-from kiosk.journal import Journal, SlotChange, Step, View
+from kiosk.journal import Journal, View
 from kiosk.orders import Order, OrderState
+from kiosk.records import SlotChange, Step
 from kiosk.settings import InDoubt
 
 Draft = Callable[..., Order]

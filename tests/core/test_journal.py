@@ -14,19 +14,9 @@ from core_values import COLA, NOON, SLOTS, SteppedClock
 
 from kiosk.audit import audit
 from kiosk.database import DatabaseError, backup
-from kiosk.journal import (
-    JOURNAL_FILE,
-    Change,
-    Journal,
-    SlotChange,
-    SoldOut,
-    Step,
-    UnknownOrder,
-    UnknownSlot,
-    View,
-    read_orders,
-)
+from kiosk.journal import JOURNAL_FILE, Journal, SoldOut, UnknownOrder, UnknownSlot, View, read_orders
 from kiosk.orders import Channel, Order, OrderState, TransitionRefused
+from kiosk.records import Change, SlotChange, Step
 
 Draft = Callable[..., Order]
 FOR_EVER_GOOD = NOON  # any open order may be used again

@@ -9,7 +9,7 @@ import pytest
 from core_values import NOON
 
 import kiosk
-from kiosk.journal import Event
+from kiosk.records import Event
 from kiosk.story import sentence
 
 SOURCES = sorted(Path(kiosk.__file__).parent.glob("*.py"))

@@ -13,8 +13,8 @@ from scenario_kit import Bench, bench
 from tornado.httpclient import AsyncHTTPClient
 
 from kiosk.audit import audit
-from kiosk.journal import Change
 from kiosk.orders import OrderState
+from kiosk.records import Change
 from kiosk.settings import NativeMode
 from kiosk.simulation.messages import payment_notice
 from kiosk.simulation.wechat import Payment, Told

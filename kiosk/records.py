@@ -1,0 +1,248 @@
+"""What the journal holds, as values, and how they stand in its tables. With the journal, the only file with SQL."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from kiosk.orders import Channel, Order, OrderState
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class SlotRecord:
+    """A slot's stock as the journal holds it. `fault`: why a technician has to look before it sells again."""
+
+    id: str
+    stock: int
+    disabled: bool
+    fault: str | None
+
+    @property
+    def sellable(self) -> bool:
+        """Whether a vend may be sent there."""
+        return self.stock > 0 and not self.disabled and self.fault is None
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened. `detail` holds whatever a reader needs to understand it."""
+
+    at: datetime
+    kind: str
+    detail: Mapping[str, Any]
+    out_trade_no: str | None = None
+    slot: str | None = None
+    stock_delta: int = 0
+
+
+@dataclass(frozen=True)
+class SlotChange:
+    """What a step does to a slot. `fault` replaces the slot's fault when given ("" clears it)."""
+
+    slot: str
+    stock_delta: int = 0
+    fault: str | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """The next state of an order, the event that tells why, and what it does to slots."""
+
+    order: Order
+    kind: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    slots: tuple[SlotChange, ...] = ()
+
+
+@dataclass(frozen=True)
+class Change:
+    """What listeners get after a commit: the event, and the order or slot as it stands now."""
+
+    event: Event
+    order: Order | None = None
+    slot: SlotRecord | None = None
+
+
+# Rows and values -----------------------------------------------------------------------------------------------
+
+_ORDER_COLUMNS = tuple(column.name for column in fields(Order))
+_TIMES = frozenset({"created_at", "expires_at", "updated_at", "paid_at", "confirmed_at", "finished_at"})
+
+
+def micros(at: datetime) -> int:
+    """A time as the tables hold it: microseconds since 1970 UTC."""
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_micros(value: int) -> datetime:
+    """The time of such a number."""
+    return _EPOCH + timedelta(microseconds=value)
+
+
+def marks(values: Sequence[object]) -> str:
+    """As many question marks, for an SQL list."""
+    return ",".join("?" * len(values))
+
+
+def select(connection: sqlite3.Connection, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+    """The rows of a query, each by column name."""
+    cursor = connection.execute(sql, values)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+def to_order(row: Mapping[str, Any]) -> Order:
+    """A row of the table orders as a value."""
+    values: dict[str, Any] = {
+        name: row.get(name) for name in _ORDER_COLUMNS
+    }  # a copy from an older machine lacks newer columns
+    for name in _TIMES:
+        if values[name] is not None:
+            values[name] = from_micros(values[name])
+    return Order(**{**values, "channel": Channel(values["channel"]), "state": OrderState(values["state"])})
+
+
+def from_order(order: Order) -> list[Any]:
+    """An order as the row's values, in the order of the columns."""
+    values = []
+    for name in _ORDER_COLUMNS:
+        value = getattr(order, name)
+        if isinstance(value, datetime):
+            value = micros(value)
+        elif isinstance(value, (OrderState, Channel)):
+            value = value.value
+        values.append(value)
+    return values
+
+
+def to_event(row: Mapping[str, Any]) -> Event:
+    """A row of the table events as a value."""
+    at, detail = from_micros(row["at"]), json.loads(row["detail"])
+    return Event(at, row["kind"], detail, row["out_trade_no"], row["slot"], row["stock_delta"])
+
+
+def find_order(connection: sqlite3.Connection, out_trade_no: str) -> Order | None:
+    """The order of that number, if there is one."""
+    rows = select(connection, "SELECT * FROM orders WHERE out_trade_no = ?", [out_trade_no])
+    return to_order(rows[0]) if rows else None
+
+
+def read_events(connection: sqlite3.Connection, out_trade_no: str) -> list[Event]:
+    """An order's events, oldest first."""
+    sql = "SELECT * FROM events WHERE out_trade_no = ? ORDER BY id"
+    return [to_event(row) for row in select(connection, sql, [out_trade_no])]
+
+
+def reusable_order(connection: sqlite3.Connection, order: Order, until: datetime) -> Order | None:
+    """The order that answers this one as well: see `Journal.open_order`."""
+    # A scan waits for its announcement, and is answered with that order only; the mini-program pays in a second step.
+    also = "created" if order.channel is Channel.MINIPROGRAM else "awaiting_payment"
+    rows = select(
+        connection,
+        "SELECT * FROM orders WHERE scan_nonce = ? UNION ALL SELECT * FROM ("
+        "SELECT * FROM orders WHERE product_id = ? AND state IN ('awaiting_payment', ?) AND openid = ?"
+        " AND channel = ? AND expires_at >= ? AND amount_fen = ? ORDER BY id DESC LIMIT 1)",
+        [
+            *(order.scan_nonce, order.product_id, also, order.openid, order.channel.value),
+            *(micros(until), order.amount_fen),
+        ],
+    )
+    return to_order(rows[0]) if rows else None
+
+
+def page_of_orders(
+    connection: sqlite3.Connection,
+    states: Sequence[OrderState],
+    before: str | None,
+    since: datetime | None,
+    limit: int,
+) -> list[Order]:
+    """See `Journal.page_of_orders`; all of them for a limit of -1."""
+    clauses, values = ["1"], list[Any]()
+    if states:
+        clauses.append(f"state IN ({marks(states)})")
+        values += [state.value for state in states]
+    if before is not None:
+        clauses.append("id < (SELECT id FROM orders WHERE out_trade_no = ?)")
+        values.append(before)
+    if since is not None:
+        clauses.append("created_at >= ?")
+        values.append(micros(since))
+    sql = f"SELECT * FROM orders WHERE {' AND '.join(clauses)} ORDER BY id DESC LIMIT ?"  # noqa: S608 - no input in it
+    return [to_order(row) for row in select(connection, sql, [*values, limit])]
+
+
+def insert_order(connection: sqlite3.Connection, order: Order) -> None:
+    """Add an order."""
+    sql = f"INSERT INTO orders ({','.join(_ORDER_COLUMNS)}) VALUES ({marks(_ORDER_COLUMNS)})"  # noqa: S608 - column names
+    connection.execute(sql, from_order(order))
+
+
+def update_order(connection: sqlite3.Connection, order: Order) -> None:
+    """Store an order as it now is."""
+    columns = ",".join(f"{name} = ?" for name in _ORDER_COLUMNS)
+    sql = f"UPDATE orders SET {columns} WHERE out_trade_no = ?"  # noqa: S608 - column names
+    connection.execute(sql, [*from_order(order), order.out_trade_no])
+
+
+def all_slots(connection: sqlite3.Connection) -> Mapping[str, SlotRecord]:
+    """All slots by id."""
+    rows = connection.execute("SELECT id, stock, disabled, fault FROM slots")
+    return {row[0]: SlotRecord(row[0], row[1], bool(row[2]), row[3]) for row in rows}
+
+
+def units_available(connection: sqlite3.Connection, product_id: str, slots: Sequence[str]) -> int:
+    """Sellable stock less what is spoken for: reserving unpaid orders, and paid ones not yet taken from a slot."""
+    stock = connection.execute(
+        "SELECT coalesce(sum(stock), 0) FROM slots"  # noqa: S608 - only marks are put in
+        f" WHERE id IN ({marks(slots)}) AND disabled = 0 AND fault IS NULL",
+        slots,
+    ).fetchone()[0]
+    spoken_for = connection.execute(
+        "SELECT count(*) FROM orders WHERE product_id = ? AND state IN ('created', 'awaiting_payment', 'paid')"
+        " AND (channel <> 'native_two' OR state = 'paid')",
+        (product_id,),
+    ).fetchone()[0]
+    return max(0, int(stock) - int(spoken_for))
+
+
+def store_slot(connection: sqlite3.Connection, record: SlotRecord, now: datetime) -> None:
+    """Store a slot as it now is."""
+    connection.execute(
+        "UPDATE slots SET stock = ?, disabled = ?, fault = ?, changed_at = ? WHERE id = ?",
+        (record.stock, record.disabled, record.fault, micros(now), record.id),
+    )
+
+
+def apply_slot_change(connection: sqlite3.Connection, change: SlotChange, event: Event) -> Change:
+    """Carry out what a step does to a slot, and book it on the step's own event."""
+    before = all_slots(connection)[change.slot]
+    fault = before.fault if change.fault is None else change.fault or None
+    after = replace(before, stock=before.stock + change.stock_delta, fault=fault)
+    store_slot(connection, after, event.at)
+    detail = {**event.detail, "stock": after.stock}
+    if change.fault:
+        detail["fault"] = change.fault
+    booked = replace(event, slot=change.slot, stock_delta=change.stock_delta, detail=detail)
+    return replace(record_event(connection, booked), slot=after)
+
+
+def record_event(connection: sqlite3.Connection, event: Event, order: Order | None = None) -> Change:
+    """Add an event to the chain; return it with the order as it now is, for the listeners."""
+    last = connection.execute("SELECT id, hash FROM events ORDER BY id DESC LIMIT 1").fetchone() or (0, b"")
+    detail = json.dumps(event.detail, ensure_ascii=False)
+    row = (last[0] + 1, micros(event.at), event.kind, event.out_trade_no, event.slot, event.stock_delta, detail)
+    connection.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, chained_hash(last[1], row)))
+    return Change(event, order)
+
+
+def chained_hash(previous: bytes, row: Sequence[Any]) -> bytes:
+    """The hash of an event's columns (all but the hash itself, in their order) and of the event before it."""
+    return hashlib.sha256(previous + json.dumps(row, ensure_ascii=False).encode()).digest()
