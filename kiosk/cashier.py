@@ -32,7 +32,7 @@ from kiosk.records import Change, Step
 from kiosk.refunds import Refunds, request_refund, to_refunding
 from kiosk.settings import Product, Settings
 from kiosk.unpaid import Unpaid, in_hand
-from kiosk.words import Words
+from kiosk.words import Speaker
 
 # The customer waits and WeChat's patience is not documented: the scan's answer goes out within three seconds.
 SCAN_ANSWER_SECONDS = 2.7
@@ -71,7 +71,7 @@ class Cashier:
         journal: Journal,
         gateway: PaymentGateway,
         clock: Clock,
-        words: Words,
+        speaker: Speaker,
         closed: Callable[[], str | None],
         answered: Callable[[str | None], None],
     ) -> None:
@@ -85,8 +85,8 @@ class Cashier:
         self._journal = journal
         self._gateway = gateway
         self._clock = clock
-        self._words = words
-        self._refunds = Refunds(journal=journal, gateway=gateway, reason=words.refund_reason)
+        self._speaker = speaker
+        self._refunds = Refunds(journal=journal, gateway=gateway, reason=speaker.words.refund_reason)
         self._closed = closed
         self._answered = answered
         self._slots_of = {
@@ -131,7 +131,7 @@ class Cashier:
             raise
         except DatabaseError as error:
             _log.error("a scan was refused: %s", error)
-            raise NotForSale(self._words.out_of_service, "out_of_service") from error
+            raise NotForSale(self._speaker.words.out_of_service, "out_of_service") from error
         except Exception as error:
             _log.exception("a scan was refused for a mistake of this program")
             raise self._try_again() from error
@@ -153,7 +153,7 @@ class Cashier:
             self._check_open()
         gone = order.state not in UNPAID or self._unpaid.is_withdrawn(order.out_trade_no)
         if gone or order.expires_at <= self._clock.now():
-            raise NotForSale(self._words.order_closed, "order_closed")
+            raise NotForSale(self._speaker.words.order_closed, "order_closed")
         if order.state is OrderState.AWAITING_PAYMENT:
             return order
         answer = await self._announce(order, urgent=True)
@@ -203,7 +203,7 @@ class Cashier:
         if order.state is OrderState.AWAITING_PAYMENT:
             return order
         if order.state is not OrderState.CREATED:  # the replay of a scan whose order has gone on
-            raise NotForSale(self._words.scan_again, "order_closed")
+            raise NotForSale(self._speaker.words.scan_again, "order_closed")
         answer = await self._announce(order, urgent=True)
         if isinstance(answer, Order) and answer.state is OrderState.AWAITING_PAYMENT:
             return answer
@@ -213,12 +213,12 @@ class Cashier:
         """An order of a channel that reserves, for a customer who is about to pay it."""
         product = self._settings.product(product_id)
         if product is None:
-            raise NotForSale(self._words.unknown_product, "unknown_product")
+            raise NotForSale(self._speaker.words.unknown_product, "unknown_product")
         self._check_open()
         try:
             return await self._open(product, channel, self._pay.order_ttl_seconds, **of_customer)
         except SoldOut as error:
-            raise NotForSale(self._words.sold_out, "sold_out") from error
+            raise NotForSale(self._speaker.words.sold_out, "sold_out") from error
 
     def _check_open(self) -> None:
         closed = self._closed()
@@ -226,7 +226,7 @@ class Cashier:
             raise NotForSale(closed, "out_of_service")
 
     def _try_again(self) -> NotForSale:
-        return NotForSale(self._words.try_again, "try_again")
+        return NotForSale(self._speaker.words.try_again, "try_again")
 
     def _withdraw_unanswered(self, task: asyncio.Task[Order]) -> None:
         """Nobody was given this prepay_id in time, so nobody can pay it: do not hold the unit back for it."""
@@ -253,7 +253,7 @@ class Cashier:
             out_trade_no=new_out_trade_no(self._settings.kiosk.id, now),
             channel=channel,
             product_id=product.id,
-            product_name=product.name_in(self._settings.kiosk.language),
+            product_name=product.name_in(self._speaker.language),
             amount_fen=product.price_fen,
             app_id=app_id,
             state=OrderState.CREATED,

@@ -11,15 +11,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from kiosk import __version__, cli_books
 from kiosk.cli_config import BAD_INI, exit_with, load_or_exit, with_config
-
-if TYPE_CHECKING:
-    from kiosk.settings import Settings
 
 PRINTED_MODULE_PIXELS = 16  # some 900 pixels in all: sharp at 300 dpi on a label of 7 cm
 
@@ -38,7 +35,7 @@ def run(config: Path) -> None:
     from kiosk import logs
     from kiosk.machine import run_machine
 
-    logs.set_up(_secrets(settings))
+    logs.set_up(settings.secrets)
     sys.exit(run_machine(settings))
 
 
@@ -158,15 +155,8 @@ def simulate_wechat(listen: str, config: Path | None) -> None:
     _run_until_stopped(lambda: run(*address, settings))
 
 
-for command in (cli_books.orders, cli_books.refund, cli_books.journal):
+for command in (cli_books.orders, cli_books.refund, cli_books.day, cli_books.journal):
     cli.add_command(command)
-
-
-def _secrets(settings: Settings) -> list[str]:
-    """The values that no log may show."""
-    miniprogram = settings.miniprogram
-    values = [settings.wechatpay.api_key, settings.web.api_token, miniprogram.app_secret if miniprogram else None]
-    return [value for value in values if value]
 
 
 def _run_until_stopped(begin: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,20 +16,11 @@ import click
 from kiosk.cli_config import load_or_exit, with_config
 
 if TYPE_CHECKING:
+    from kiosk.journal import Journal
     from kiosk.orders import Order
+    from kiosk.sales import ClosedDay
+    from kiosk.sales import Day as DayOfSales
     from kiosk.settings import Settings
-
-COLUMNS = (
-    "out_trade_no",
-    "transaction_id",
-    "product_id",
-    "slot",
-    "amount",
-    "state",
-    "created_at",
-    "paid_at",
-    "finished_at",
-)
 
 
 class Since(click.ParamType[datetime]):
@@ -44,6 +37,24 @@ class Since(click.ParamType[datetime]):
             return datetime.fromisoformat(value).astimezone(UTC)
         except ValueError:
             self.fail(f"{value} is no time: write 2026-11-23, 2026-11-23T08:00 or 24h", param, ctx)
+
+
+class Day(click.ParamType[date]):
+    """A day of the machine's time zone: 2026-11-23, today or yesterday."""
+
+    name = "day"
+
+    def convert(self, value: str | date, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """Read it, or say what would be right."""
+        if isinstance(value, date):
+            return value
+        today = datetime.now(UTC).astimezone().date()
+        if value in ("today", "yesterday"):
+            return today - timedelta(days=value == "yesterday")
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value} is no day: write 2026-11-23, today or yesterday", param, ctx)
 
 
 @click.command()
@@ -88,6 +99,30 @@ def refund(out_trade_no: str, config: Path) -> None:
     except (DatabaseError, RefundRefused, UnknownOrder) as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"the refund {order.out_refund_no} of {_yuan(order.paid_fen or 0)} yuan is asked for")
+
+
+@click.command()
+@click.argument("day", type=Day(), default="yesterday")
+@click.option("--close", is_flag=True, help="Close the day: its sums are booked, once.")
+@with_config
+def day(day: date, close: bool, config: Path) -> None:
+    """Show what was sold on DAY (2026-11-23, today, yesterday), by product."""
+    settings = load_or_exit(config)
+    import asyncio
+
+    from kiosk.database import DatabaseError
+    from kiosk.sales import CloseRefused
+
+    try:
+        found, closed = asyncio.run(_day(settings, day, close=close))
+    except (DatabaseError, CloseRefused) as error:
+        raise click.ClickException(str(error)) from error
+    for product in sorted({*found.sold, *found.refunded}):
+        sold, back = found.sold.get(product), found.refunded.get(product)
+        line = f"{product:32}  {sold.count if sold else 0:>5} sold  {_yuan(sold.amount if sold else 0):>10}"
+        click.echo(line + (f"  {back.count} refunded  {_yuan(back.amount)}" if back else ""))
+    end = "" if closed is None else f"; closed as number {closed.number} by {closed.who}"
+    click.echo(f"{found.day}: {_yuan(found.net)} yuan stayed, {found.test_vends} test vends{end}")
 
 
 @click.group()
@@ -172,17 +207,31 @@ def archive(file: Path, before: datetime, config: Path) -> None:
     click.echo(f"{file} holds {made.events} events; {made.dropped} of them were dropped from {path}")
 
 
+async def _day(settings: Settings, day: date, *, close: bool) -> tuple[DayOfSales, ClosedDay | None]:
+    async with _books(settings) as books:
+        closed = await books.sales.close(day, "the command line") if close else await books.sales.closed(day)
+        return (await books.sales.days(day, day))[0], closed
+
+
 async def _refund(settings: Settings, out_trade_no: str) -> Order:
+    from kiosk.refunds import request_refund
+
+    async with _books(settings) as books:
+        return await request_refund(books, out_trade_no, "the command line")
+
+
+@asynccontextmanager
+async def _books(settings: Settings) -> AsyncIterator[Journal]:
+    """The journal to write in, beside a machine that may run."""
     from kiosk.clock import SystemClock
     from kiosk.database import DatabaseError
     from kiosk.journal import JOURNAL_FILE, Journal
-    from kiosk.refunds import request_refund
 
     if not (settings.kiosk.data_dir / JOURNAL_FILE).exists():
         raise DatabaseError(f"there is no journal in {settings.kiosk.data_dir}")
     books = Journal(settings.kiosk.data_dir, SystemClock())
     try:
-        return await request_refund(books, out_trade_no, "the command line")
+        yield books
     finally:
         await books.close()
 
@@ -193,25 +242,14 @@ def _journal_file(config: Path) -> Path:
     return load_or_exit(config).kiosk.data_dir / JOURNAL_FILE
 
 
-def _cells(order: Order) -> list[str]:
-    times = (order.created_at, order.paid_at, order.finished_at)
-    return [
-        order.out_trade_no,
-        order.transaction_id or "",
-        order.product_id,
-        order.slot or "",
-        str(order.amount_fen),
-        order.state.value,
-        *("" if at is None else at.astimezone().isoformat(timespec="seconds") for at in times),
-    ]
-
-
 def _print_csv(found: list[Order]) -> None:
     import csv
 
+    from kiosk.order_table import COLUMNS, cells
+
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(_cells(order) for order in found)
+    writer.writerows(cells(order) for order in found)
 
 
 def _print_table(found: list[Order]) -> None:

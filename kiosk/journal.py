@@ -10,7 +10,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,13 @@ from kiosk.orders import FINAL, Channel, Order, OrderState, check_transition
 from kiosk.records import (
     Change,
     Event,
+    OrderFilter,
     SlotChange,
     SlotRecord,
     Step,
     all_slots,
     apply_slot_change,
+    count_overdue,
     find_order,
     insert_order,
     marks,
@@ -39,11 +41,14 @@ from kiosk.records import (
     store_slot,
     to_order,
     units_available,
+    unsettled_orders,
     update_order,
 )
+from kiosk.sales import Sales
 from kiosk.settings import Slot
 
 JOURNAL_FILE = "journal.sqlite"
+ALL_ORDERS = OrderFilter()
 MAX_ORDERS_A_PAGE = 500  # one answer of the API or one page; keeps an answer well under 200 ms
 
 _log = logging.getLogger(__name__)
@@ -87,6 +92,7 @@ class Journal:
         self._database = Database(data_dir / JOURNAL_FILE)
         self._clock = clock
         self.customers = Customers(self._database, clock)
+        self.sales = Sales(self._database, clock)
         self._listeners: list[Callable[[Change], None]] = []
 
     @property
@@ -191,17 +197,20 @@ class Journal:
         return await self._database.read(work)
 
     async def page_of_orders(
-        self,
-        *,
-        states: Sequence[OrderState] = (),
-        before: str | None = None,
-        since: datetime | None = None,
-        limit: int = 50,
+        self, wanted: OrderFilter = ALL_ORDERS, *, before: str | None = None, limit: int = 50
     ) -> list[Order]:
-        """Orders, newest first: in `states` if given, older than the order `before`, made at `since` or later."""
+        """Orders, newest first, older than the order `before` if that is given."""
         return await self._database.read(
-            lambda connection: page_of_orders(connection, states, before, since, min(limit, MAX_ORDERS_A_PAGE))
+            lambda connection: page_of_orders(connection, wanted, before, min(limit, MAX_ORDERS_A_PAGE))
         )
+
+    async def unsettled(self, after: timedelta) -> list[Order]:
+        """Orders that wait for a person: in doubt, not to be refunded, or under way for longer than `after`."""
+        return await self._database.read(lambda connection: unsettled_orders(connection, self._clock.now() - after))
+
+    async def count_overdue(self, after: timedelta) -> int:
+        """How many orders are paid, vending or being refunded for longer than `after`."""
+        return await self._database.read(lambda connection: count_overdue(connection, self._clock.now() - after))
 
     async def orders_of_customer(self, openid: str, *, before: str | None, limit: int) -> list[Order]:
         """A customer's orders of the mini-program, newest first, older than the order `before` if that is given."""
@@ -325,7 +334,7 @@ def read_orders(data_dir: Path, states: Sequence[OrderState], since: datetime | 
     """All orders for the command line, newest first, also while the machine runs. Raises `DatabaseError`."""
     connection = connect_to_read(data_dir / JOURNAL_FILE)
     try:
-        return page_of_orders(connection, states, None, since, -1)
+        return page_of_orders(connection, OrderFilter(states=states, since=since), None, -1)
     finally:
         connection.close()
 

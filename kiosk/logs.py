@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections import deque
 from collections.abc import Iterable
 
 MASK = "***"
+KEPT_LINES = 2000  # some 300 kB: the last hours of a machine that is well, the last minutes of one that is not
 MIN_SECRET_CHARACTERS = 6  # a shorter one would blot out harmless words
 
 # Names that carry a secret or a customer's identity, in whatever form a message has them: XML, JSON, query, header.
@@ -51,11 +53,32 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     return text
 
 
+class Recent(logging.Handler):
+    """Keeps the last lines for the technician's page, each with the number of its level."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self._lines: deque[tuple[int, str]] = deque(maxlen=KEPT_LINES)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record as the line that it is in the log."""
+        self._lines.append((record.levelno, self.format(record)))
+
+    def lines(self, level: int = logging.INFO, search: str = "") -> list[str]:
+        """The kept lines of that level and above which contain `search` in any case, oldest first."""
+        wanted = search.casefold()
+        return [line for number, line in tuple(self._lines) if number >= level and wanted in line.casefold()]
+
+
+recent = Recent()  # one a process, as the log is
+
+
 def set_up(secrets: Iterable[str] = ()) -> None:
     """Log to standard error from now on, INFO and above; `secrets` are values to mask wherever they stand."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LineFormatter(secrets))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr), recent]
+    for handler in handlers:
+        handler.setFormatter(LineFormatter(secrets))
+    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
     logging.captureWarnings(capture=True)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its retries are told by ours, in our words
     logging.getLogger("tornado.access").setLevel(logging.WARNING)  # a status page that is polled would fill the disk

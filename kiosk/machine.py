@@ -36,7 +36,7 @@ from kiosk.web.local import local_application
 from kiosk.web.miniprogram import Counter
 from kiosk.web.public import MAX_BODY_BYTES, public_application
 from kiosk.web.views import Site
-from kiosk.words import WORDS
+from kiosk.words import Speaker
 
 BODY_SECONDS = 5  # a sender that needs longer for one message is not WeChat
 IDLE_CONNECTION_SECONDS = 75  # keeps a reverse proxy's connections, not a stranger's
@@ -52,7 +52,7 @@ class Machine:
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         clock = clock or SystemClock()
-        words = WORDS[settings.kiosk.language]
+        speaker = Speaker(settings.kiosk.language)
         miniprogram_app_id = None if settings.miniprogram is None else settings.miniprogram.app_id
         self.settings = settings
         self.journal = Journal(settings.kiosk.data_dir, clock)
@@ -72,14 +72,14 @@ class Machine:
             gateway=self.gateway,
             shelf=self.shelf,
             clock=clock,
-            words=words,
+            speaker=speaker,
         )
         self.cashier = Cashier(
             settings=settings,
             journal=self.journal,
             gateway=self.gateway,
             clock=clock,
-            words=words,
+            speaker=speaker,
             closed=self.readiness.closed,
             answered=self.readiness.wechat_answered,
         )
@@ -105,7 +105,7 @@ class Machine:
             codes=codes,
             dispatcher=self.dispatcher,
             gateway=self.gateway,
-            words=words,
+            speaker=speaker,
             open_screen=screen_opener(settings),
         )
         if self._order_codes is not None:

@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import logging
 import shutil
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 from hardware.dispenser import Dispenser
 from kiosk.clock import Clock
@@ -18,7 +20,8 @@ from kiosk.orders import OrderState
 from kiosk.payments.gateway import PaymentGateway
 from kiosk.settings import Settings
 from kiosk.shelf import Shelf, SlotState, slot_state
-from kiosk.words import Words
+from kiosk.troubles import TROUBLES
+from kiosk.words import Speaker
 
 CHECK_SECONDS = 1.0  # how old an answer may be where no event tells of a change
 START_SECONDS = 10  # a board that has not answered for so long is not just starting
@@ -27,6 +30,7 @@ MAX_CLOCK_OFFSET_SECONDS = 300  # WeChat's own limit for a request's age; beyond
 REFUSED_SECONDS = 60  # how long a refusal of WeChat hides the codes before another order is tried
 KNOCK_SECONDS = 5  # while WeChat cannot be reached, and no order gives a reason to ask it
 FAILURES_UNTIL_UNREACHABLE = 2  # one lost packet hides no code
+CERTIFICATE_WARNING = timedelta(days=30)  # getting a new one takes a merchant some days
 # An order that is paid or refunding for longer than this needs a person's eyes.
 UNSETTLED_AFTER = timedelta(minutes=10)
 
@@ -38,18 +42,29 @@ class Problem:
     """Something that keeps the machine, or a part of it, from selling. `message` is for the technician."""
 
     code: str
-    message: str
+    texts: Mapping[str, str]  # the sentence, by language
+    advice: Mapping[str, str]  # what to do, by language
     blocking: bool  # nothing at all can be sold
     since: datetime
     network: bool = False  # the customer is told of the network, not of a repair
 
+    @property
+    def message(self) -> str:
+        """The sentence for the log and for programs."""
+        return self.texts["en"]
+
 
 @dataclass(frozen=True)
 class _Finding:
-    code: str
-    message: str
+    kind: str  # of `TROUBLES`
+    values: Mapping[str, Any] = field(default_factory=dict)
     blocking: bool = True
     network: bool = False
+    which: str = ""  # tells the slot or the product, where there may be several of a kind
+
+    @property
+    def code(self) -> str:
+        return f"{self.kind}_{self.which}" if self.which else self.kind
 
 
 class Readiness:
@@ -64,7 +79,7 @@ class Readiness:
         gateway: PaymentGateway,
         shelf: Shelf,
         clock: Clock,
-        words: Words,
+        speaker: Speaker,
     ) -> None:
         self._settings = settings
         self._journal = journal
@@ -72,10 +87,12 @@ class Readiness:
         self._gateway = gateway
         self._shelf = shelf
         self._clock = clock
-        self._words = words
+        self._speaker = speaker
         self._listeners: list[Callable[[], None]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._integrity: str | None = None
+        self._overdue = 0
+        self.certificate_ends: datetime | None = None  # of the client certificate; None without one
         self._free_bytes: int | None = None
         self._started_at = 0.0
         self._board_seen = False
@@ -95,6 +112,7 @@ class Readiness:
         self.out_of_service = await self._journal.switch("out_of_service")
         self._dispenser.on_status(self.check)
         self._shelf.on_change(self.check)
+        self.certificate_ends = await asyncio.to_thread(_certificate_end, self._settings.wechatpay.client_cert_file)
         self.check()
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._keep_checking()), loop.create_task(self._keep_knocking())]
@@ -133,7 +151,11 @@ class Readiness:
         blocking = [problem for problem in self.problems if problem.blocking]
         if not blocking:
             return ""
-        return self._words.no_network if all(problem.network for problem in blocking) else self._words.later
+        return (
+            self._speaker.words.no_network
+            if all(problem.network for problem in blocking)
+            else self._speaker.words.later
+        )
 
     def closed(self) -> str | None:
         """Why nothing can be bought now, in a customer's words; None while something can."""
@@ -161,7 +183,14 @@ class Readiness:
         since = {problem.code: problem.since for problem in self.problems}
         now = self._clock.now()
         problems = tuple(
-            Problem(found.code, found.message, found.blocking, since.get(found.code, now), found.network)
+            Problem(
+                found.code,
+                TROUBLES[found.kind].texts(found.values),
+                TROUBLES[found.kind].advice,
+                found.blocking,
+                since.get(found.code, now),
+                found.network,
+            )
             for found in self._find()
         )
         self._board_seen = self._board_seen or self._dispenser.status.ready
@@ -180,51 +209,57 @@ class Readiness:
         yield from self._machine()
         yield from self._wechat()
         yield from self._shelves()
+        yield from self._orders()
         if self.screen_error is not None:
-            yield _Finding("screen", self.screen_error, blocking=False)
+            yield _Finding("screen", {"error": self.screen_error}, blocking=False)
 
     def _machine(self) -> Iterable[_Finding]:
         if self.out_of_service:
-            yield _Finding(
-                "switched_off", f"A technician has taken the machine out of service: {self.out_of_service}"
-            )
+            yield _Finding("switched_off", {"text": self.out_of_service})
         status = self._dispenser.status
         if not status.ready:
-            yield _Finding("dispenser", status.reason)
+            yield _Finding("dispenser", {"reason": status.reason})
         if self._journal.error is not None:
-            yield _Finding("journal", self._journal.error)
+            yield _Finding("journal", {"error": self._journal.error})
         if self._integrity is not None:
-            yield _Finding("journal_damaged", f"the journal is damaged: {self._integrity}; restore a backup")
+            yield _Finding("journal_damaged", {"error": self._integrity})
         if self._free_bytes is not None and self._free_bytes < MIN_FREE_BYTES:
-            yield _Finding(
-                "disk",
-                f"only {self._free_bytes // 1024**2} MiB are free in {self._settings.kiosk.data_dir}: make room",
-            )
+            free, folder = self._free_bytes // 1024**2, self._settings.kiosk.data_dir
+            yield _Finding("disk", {"free": free, "folder": folder})
 
     def _wechat(self) -> Iterable[_Finding]:
         reach = self._gateway.reachability
         if reach.consecutive_failures >= FAILURES_UNTIL_UNREACHABLE:
-            yield _Finding("wechat_unreachable", f"WeChat Pay cannot be reached: {reach.last_error}", network=True)
+            yield _Finding("wechat_unreachable", {"error": reach.last_error}, network=True)
         elif self._wechat_refusal is not None and asyncio.get_running_loop().time() < self._refused_until:
-            yield _Finding("wechat_refuses", f"WeChat Pay refuses our orders: {self._wechat_refusal}")
+            yield _Finding("wechat_refuses", {"error": self._wechat_refusal})
         offset = self._gateway.clock_offset_seconds
         if offset is not None and abs(offset) > MAX_CLOCK_OFFSET_SECONDS:
-            yield _Finding("clock", f"the clock is {abs(offset):.0f} s off WeChat's: check NTP")
+            yield _Finding("clock", {"seconds": abs(offset)})
+        ends = self.certificate_ends
+        if ends is not None and ends - self._clock.now() < CERTIFICATE_WARNING:
+            yield _Finding("certificate", {"date": f"{ends:%Y-%m-%d}"}, blocking=False)
 
     def _shelves(self) -> Iterable[_Finding]:
         for slot, record in self._shelf.slots():
             if slot_state(record) is SlotState.JAMMED:
-                yield _Finding(f"slot_{slot.id}", f"Slot {slot.id} is off sale: {record.fault}", blocking=False)
+                values = {"slot": slot.id, "fault": record.fault}
+                yield _Finding("slot", values, blocking=False, which=slot.id)
         for product in self._settings.products:
             slots = [record for slot, record in self._shelf.slots() if slot.product_id == product.id]
             if slots and all(slot_state(record) is SlotState.SOLD_OUT for record in slots):
-                yield _Finding(f"sold_out_{product.id}", f"{product.name} is sold out", blocking=False)
-        failed = self._shelf.counts.get(OrderState.REFUND_FAILED, 0)
-        doubtful = self._shelf.counts.get(OrderState.IN_DOUBT, 0)
-        if failed:
-            yield _Finding("refund_failed", f"{failed} refund(s) need a person", blocking=False)
-        if doubtful:
-            yield _Finding("in_doubt", f"{doubtful} order(s) are in doubt", blocking=False)
+                values = {"name": product.name, "name_en": product.name_en}
+                yield _Finding("sold_out", values, blocking=False, which=product.id)
+
+    def _orders(self) -> Iterable[_Finding]:
+        counts = self._shelf.counts
+        for kind, count in (
+            ("refund_failed", counts.get(OrderState.REFUND_FAILED, 0)),
+            ("in_doubt", counts.get(OrderState.IN_DOUBT, 0)),
+            ("unsettled", self._overdue),
+        ):
+            if count:
+                yield _Finding(kind, {"count": count}, blocking=False)
 
     async def _keep_checking(self) -> None:
         self._integrity = await self._journal.check_integrity()
@@ -235,6 +270,8 @@ class Readiness:
             except OSError:
                 self._free_bytes = 0
             await self._try_journal()
+            with contextlib.suppress(DatabaseError):
+                self._overdue = await self._journal.count_overdue(UNSETTLED_AFTER)
             self.check()
             await asyncio.sleep(CHECK_SECONDS)
 
@@ -253,3 +290,15 @@ class Readiness:
                 await self._gateway.query(f"{self._settings.kiosk.id}-knock")
                 self.check()
             await asyncio.sleep(KNOCK_SECONDS)
+
+
+def _certificate_end(file: Path | None) -> datetime | None:
+    """When the certificate in `file` ends; None if there is none that could be read (`kiosk check` says why)."""
+    if file is None:
+        return None
+    from cryptography import x509  # noqa: PLC0415 - large, and loaded after the first picture is on the screen
+
+    try:
+        return x509.load_pem_x509_certificate(file.read_bytes()).not_valid_after_utc
+    except (OSError, ValueError):
+        return None

@@ -157,26 +157,59 @@ def reusable_order(connection: sqlite3.Connection, order: Order, until: datetime
     return to_order(rows[0]) if rows else None
 
 
+@dataclass(frozen=True)
+class OrderFilter:
+    """Which orders are wanted: all conditions hold together; an empty one does not narrow.
+
+    `search`: an order's number, WeChat's transaction_id, or the claim code that a customer reads aloud.
+    """
+
+    states: Sequence[OrderState] = ()
+    product_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    search: str | None = None
+
+
 def page_of_orders(
-    connection: sqlite3.Connection,
-    states: Sequence[OrderState],
-    before: str | None,
-    since: datetime | None,
-    limit: int,
+    connection: sqlite3.Connection, wanted: OrderFilter, before: str | None, limit: int
 ) -> list[Order]:
     """See `Journal.page_of_orders`; all of them for a limit of -1."""
     clauses, values = ["1"], list[Any]()
-    if states:
-        clauses.append(f"state IN ({marks(states)})")
-        values += [state.value for state in states]
+    if wanted.states:
+        clauses.append(f"state IN ({marks(wanted.states)})")
+        values += [state.value for state in wanted.states]
+    if wanted.product_id is not None:
+        clauses.append("product_id = ?")
+        values.append(wanted.product_id)
+    for sign, at in ((">=", wanted.since), ("<", wanted.until)):
+        if at is not None:
+            clauses.append(f"created_at {sign} ?")
+            values.append(micros(at))
+    if wanted.search is not None:
+        text = wanted.search.strip()
+        clauses.append("(out_trade_no = ? OR transaction_id = ? OR substr(out_trade_no, -6) = ?)")
+        values += [text, text, text.upper()]
     if before is not None:
         clauses.append("id < (SELECT id FROM orders WHERE out_trade_no = ?)")
         values.append(before)
-    if since is not None:
-        clauses.append("created_at >= ?")
-        values.append(micros(since))
     sql = f"SELECT * FROM orders WHERE {' AND '.join(clauses)} ORDER BY id DESC LIMIT ?"  # noqa: S608 - no input in it
     return [to_order(row) for row in select(connection, sql, [*values, limit])]
+
+
+_OVERDUE = "state IN ('paid', 'dispensing', 'refunding') AND updated_at < ?"
+
+
+def unsettled_orders(connection: sqlite3.Connection, moment: datetime) -> list[Order]:
+    """Orders that wait for a person; those under way only if nothing has happened to them since `moment`."""
+    sql = f"SELECT * FROM orders WHERE state IN ('in_doubt', 'refund_failed') OR ({_OVERDUE}) ORDER BY id DESC"  # noqa: S608 - a constant
+    return [to_order(row) for row in select(connection, sql, [micros(moment)])]
+
+
+def count_overdue(connection: sqlite3.Connection, moment: datetime) -> int:
+    """How many orders are under way to which nothing has happened since `moment`."""
+    sql = f"SELECT count(*) FROM orders WHERE {_OVERDUE}"  # noqa: S608 - a constant
+    return int(connection.execute(sql, [micros(moment)]).fetchone()[0])
 
 
 def insert_order(connection: sqlite3.Connection, order: Order) -> None:

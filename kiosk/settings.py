@@ -180,6 +180,12 @@ class Settings:
     slots: tuple[Slot, ...]  # in the order of the ini
     secret_files: tuple[Path, ...] = ()  # what `kiosk check` wants readable by its owner only
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The values that no log and no file may show."""
+        app_secret = None if self.miniprogram is None else self.miniprogram.app_secret
+        return tuple(value for value in (self.wechatpay.api_key, self.web.api_token, app_secret) if value)
+
     def product(self, product_id: str) -> Product | None:
         """The product with that id, if there is one."""
         return next((product for product in self.products if product.id == product_id), None)

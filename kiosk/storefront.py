@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 from collections.abc import Callable
@@ -14,7 +15,9 @@ from PIL import Image
 from display.painter import Painter
 from display.scene import Notice, NoticeKind, Phase, Scene, SlotMark, Tile, TileState
 from display.screen import Screen, ScreenError
+from display.test_pattern import test_pattern
 from kiosk.codes import Codes
+from kiosk.database import DatabaseError
 from kiosk.dispatcher import Dispatcher
 from kiosk.journal import Journal
 from kiosk.orders import Order, OrderState
@@ -24,11 +27,12 @@ from kiosk.records import Change
 from kiosk.settings import Product, Settings
 from kiosk.shelf import Shelf
 from kiosk.waiting import happens
-from kiosk.words import Words, price_text
+from kiosk.words import WORDS, Speaker, price_text
 
 TAKE_GOODS_SECONDS = 12  # long enough to look up from the flap; the codes are on sale again meanwhile
 
 FAILED_SECONDS = 30  # long enough to write down or photograph the order's last characters
+PATTERN_SECONDS = 20  # long enough to step back and look
 PAGE_SECONDS = 8  # how long a page of tiles stands when they do not fit on one
 # Changes come in bursts: painted once, and after a paid order is on its way to the board, which painting would delay.
 MINIPROGRAM_TILE = ".miniprogram"  # no product can be called so
@@ -62,17 +66,18 @@ class Storefront:
         codes: Codes,
         dispatcher: Dispatcher,
         gateway: PaymentGateway,
-        words: Words,
+        speaker: Speaker,
         open_screen: Callable[[], Screen],
     ) -> None:
         """`open_screen` is called in a thread, at the start and when the screen was lost; raises `ScreenError`."""
         self._settings = settings
+        self._journal = journal
         self._shelf = shelf
         self._readiness = readiness
         self._codes = codes
         self._dispatcher = dispatcher
         self._gateway = gateway
-        self._words = words
+        self._speaker = speaker
         self._open_screen = open_screen
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="painter")
         self._dirty = asyncio.Event()
@@ -83,6 +88,7 @@ class Storefront:
         self._painter: Painter | None = None
         self._picture: Image.Image | None = None
         self._open = False  # whether anything but "starting" may be shown
+        self._pattern_until = 0.0  # the loop's clock
         journal.subscribe(self._on_change)
         for source in (shelf.on_change, readiness.on_change, dispatcher.on_vend):
             source(self._dirty.set)
@@ -93,6 +99,10 @@ class Storefront:
 
     async def start(self) -> None:
         """Show "starting" at once, and then whatever there is to show."""
+        with contextlib.suppress(DatabaseError):  # that the journal cannot be read is told by others
+            ini, _, chosen = (await self._journal.switch("language")).partition(":")
+            if chosen in WORDS and ini == self._settings.kiosk.language:  # an ini that was changed since then wins
+                self._speaker.language = chosen
         self._dirty.set()
         self._task = asyncio.get_running_loop().create_task(self._show_forever())
 
@@ -107,7 +117,7 @@ class Storefront:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         loop = asyncio.get_running_loop()
-        farewell = self._still(Phase.OUT_OF_SERVICE, self._words.out_of_service, self._words.later)
+        farewell = self._still(Phase.OUT_OF_SERVICE, self._speaker.words.out_of_service, self._speaker.words.later)
         try:
             await loop.run_in_executor(self._thread, self._show, farewell, 0)
         except ScreenError as error:
@@ -115,6 +125,22 @@ class Storefront:
         if self._screen is not None:
             await loop.run_in_executor(self._thread, self._screen.close)
         self._thread.shutdown()
+
+    @property
+    def language(self) -> str:
+        """What customers read now: zh_CN or en."""
+        return self._speaker.language
+
+    async def switch_language(self, language: str, who: str) -> None:
+        """Speak another language to customers from now on, also after a restart. Raises `DatabaseError`."""
+        await self._journal.set_switch("language", f"{self._settings.kiosk.language}:{language}", who)
+        self._speaker.language = language
+        self._dirty.set()
+
+    def show_test_pattern(self) -> None:
+        """Show a picture that tells a good screen from a bad one; nobody can scan meanwhile."""
+        self._pattern_until = asyncio.get_running_loop().time() + PATTERN_SECONDS
+        self._dirty.set()
 
     async def picture(self) -> Image.Image | None:
         """A copy of what the customer sees now; None before the first picture."""
@@ -127,7 +153,7 @@ class Storefront:
 
     def scene(self) -> Scene:
         """What is to be seen now."""
-        words = self._words
+        words = self._speaker.words
         if not self._open or self._readiness.starting:
             return self._still(Phase.STARTING, words.starting, words.starting_text)
         if self._readiness.blocked and self._dispatcher.vend is None:
@@ -146,8 +172,8 @@ class Storefront:
         return Scene(
             phase=phase,
             machine_name=self._settings.kiosk.name,
-            machine_number=self._words.machine_number.format(id=self._settings.kiosk.id),
-            help_line=self._words.help_line,
+            machine_number=self._speaker.words.machine_number.format(id=self._settings.kiosk.id),
+            help_line=self._speaker.words.help_line,
             headline=headline,
             explanation=explanation,
             notice=self._notice(),
@@ -156,14 +182,14 @@ class Storefront:
     def _tile(self, product: Product) -> Tile:
         code = None
         if product.id in self._paid.values():
-            state, caption = TileState.PAID, self._words.just_paid
+            state, caption = TileState.PAID, self._speaker.words.just_paid
         elif self._shelf.available.get(product.id, 0) < 1:
             state = TileState.SOLD_OUT
-            caption = self._words.not_now if self._stands_idle(product) else self._words.sold_out
+            caption = self._speaker.words.not_now if self._stands_idle(product) else self._speaker.words.sold_out
         else:
             code = self._codes.code(product.id)
             state = TileState.FOR_SALE if code else TileState.PREPARING
-            caption = self._words.scan if code else self._words.preparing
+            caption = self._speaker.words.scan if code else self._speaker.words.preparing
         return Tile(
             product_id=product.id,
             name=self._name(product),
@@ -184,23 +210,29 @@ class Storefront:
         return (
             Tile(
                 product_id=MINIPROGRAM_TILE,
-                name=self._words.miniprogram,
+                name=self._speaker.words.miniprogram,
                 price="",
                 picture=None,
                 state=TileState.FOR_SALE,
-                caption=self._words.scan,
+                caption=self._speaker.words.scan,
                 code=f"{miniprogram.screen_link}?m={self._settings.kiosk.id}",
             ),
         )
 
     def _notice(self) -> Notice | None:
+        words = self._speaker.words
         vend = self._dispatcher.vend
         if vend is not None and vend.order is not None:
             product = self._settings.product(vend.order.product_id)
             if product is not None:
                 slots = SlotMark(self._rows(), vend.slot.id)
                 return Notice(
-                    NoticeKind.VENDING, self._words.vending, self._name(product), product.image, product.id, slots
+                    NoticeKind.VENDING,
+                    words.vending,
+                    self._name(product),
+                    product.image,
+                    product.id,
+                    slots,
                 )
         if self._result is None:
             return None
@@ -209,12 +241,14 @@ class Storefront:
             product = self._settings.product(order.product_id)
             name = order.product_name if product is None else self._name(product)
             return Notice(
-                NoticeKind.TAKE_GOODS, self._words.take_goods, self._words.take_goods_text.format(product=name)
+                NoticeKind.TAKE_GOODS,
+                words.take_goods,
+                words.take_goods_text.format(product=name),
             )
         by_hand = order.state is not OrderState.REFUNDING or not self._gateway.can_refund
-        template = self._words.failed_by_hand if by_hand else self._words.failed_text
+        template = words.failed_by_hand if by_hand else words.failed_text
         text = template.format(amount=price_text(order.paid_fen or order.amount_fen), claim=order.claim_code)
-        return Notice(NoticeKind.FAILED, self._words.failed, text)
+        return Notice(NoticeKind.FAILED, words.failed, text)
 
     def _rows(self) -> tuple[tuple[str, ...], ...]:
         """The slots as they stand in the machine: all but the last character of a slot's id names its tray."""
@@ -222,7 +256,7 @@ class Storefront:
         return tuple(tuple(row) for _, row in itertools.groupby(slots, key=lambda slot: slot[:-1]))
 
     def _name(self, product: Product) -> str:
-        return product.name_in(self._settings.kiosk.language)
+        return product.name_in(self._speaker.language)
 
     def _stands_idle(self, product: Product) -> bool:
         """Whether units are there, but in slots that a technician has to look at first."""
@@ -259,7 +293,8 @@ class Storefront:
             if now >= turn_at:
                 page, turn_at = page + 1, now + PAGE_SECONDS
             try:
-                pages = await loop.run_in_executor(self._thread, self._show, self.scene(), page % pages)
+                scene = self.scene() if now >= self._pattern_until else None
+                pages = await loop.run_in_executor(self._thread, self._show, scene, page % pages)
             except ScreenError as error:
                 self._readiness.screen_error = str(error)
                 wait: float | None = SCREEN_RETRY_SECONDS
@@ -267,16 +302,22 @@ class Storefront:
                 self._readiness.screen_error = None
                 ends = [turn_at] if pages > 1 else []
                 ends += [self._result.until] if self._result is not None else []
+                ends += [self._pattern_until] if scene is None else []
                 wait = max(0.0, min(ends) - loop.time()) if ends else None
             if await happens(self._dirty, wait):
                 await asyncio.sleep(GATHER_SECONDS)
 
-    def _show(self, scene: Scene, page: int) -> int:
-        """Paint and show, in the painter's thread; return how many pages there are."""
-        if self._screen is None or self._painter is None:
+    def _show(self, scene: Scene | None, page: int) -> int:
+        """Paint and show, in the painter's thread; return how many pages there are. No scene: the test pattern."""
+        if self._screen is None:
             self._screen = self._open_screen()
-            self._painter = Painter(*self._screen.size)
-        painted = self._painter.paint(scene, page)
+            self._painter = None
+        if scene is None:
+            self._painter = None  # what comes after it is painted whole
+            painted = test_pattern(*self._screen.size)
+        else:
+            self._painter = self._painter or Painter(*self._screen.size)
+            painted = self._painter.paint(scene, page)
         self._picture = painted.image
         try:
             self._screen.show(painted.image, painted.changed)

@@ -95,6 +95,18 @@ WORDS = {
 }
 
 
+class Speaker:
+    """The language that the machine speaks to customers now; a technician may change it while it runs."""
+
+    def __init__(self, language: str) -> None:
+        self.language = language
+
+    @property
+    def words(self) -> Words:
+        """Everything that it says, in that language."""
+        return WORDS[self.language]
+
+
 def price_text(fen: int) -> str:
     """Money as it is read: ¥3.50."""
     return f"¥{fen // 100}.{fen % 100:02d}"

@@ -47,7 +47,7 @@ from kiosk.shelf import Shelf
 from kiosk.simulation.calls import PATHS, Desk
 from kiosk.simulation.ledger import Ledger, Refusal
 from kiosk.simulation.wechat import merchant_of
-from kiosk.words import WORDS
+from kiosk.words import Speaker
 
 T = TypeVar("T")
 BEGINNING = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
@@ -276,7 +276,7 @@ class Machine:
         self.dead = False
         self._world = world
         IN_A_MACHINE.set(self)
-        settings, clock, words = world.settings, world.machine_clock, WORDS["zh_CN"]
+        settings, clock, speaker = world.settings, world.machine_clock, Speaker("zh_CN")
         wire = Wire(world, self)
         with ExitStack() as stack:
             stack.enter_context(patch("kiosk.journal.Database", InlineDatabase))
@@ -298,14 +298,14 @@ class Machine:
             gateway=self.gateway,
             shelf=self.shelf,
             clock=clock,
-            words=words,
+            speaker=speaker,
         )
         self.cashier = Cashier(
             settings=settings,
             journal=self.journal,
             gateway=self.gateway,
             clock=clock,
-            words=words,
+            speaker=speaker,
             closed=self.readiness.closed,
             answered=self.readiness.wechat_answered,
         )
@@ -646,7 +646,7 @@ class World:
             paid = order.out_trade_no in accounts
             if paid:
                 settled = order.state in {OrderState.DISPENSED, OrderState.REFUNDED}
-                story = read_story(self.settings.kiosk.data_dir, order.out_trade_no)
+                story, _ = read_story(self.settings.kiosk.data_dir / JOURNAL_FILE, order.out_trade_no)
                 assert settled, (order, accounts[order.out_trade_no], [(event.kind, event.detail) for event in story])
             if order.state in UNPAID:
                 assert order.channel is Channel.NATIVE_TWO, f"{order.out_trade_no} is still open"

@@ -133,6 +133,17 @@ class RefundNotice:
 
 
 @dataclass(frozen=True)
+class Exchange:
+    """One call and what came of it, for the technician's page."""
+
+    at: datetime
+    call: str
+    number: str  # of the order
+    result: str  # "ok", an error code, or why there was no answer
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Reachability:
     """How the line to the other side is doing."""
 
@@ -140,6 +151,7 @@ class Reachability:
     last_error: str = ""  # a sentence; of the last failure
     last_answer_at: datetime | None = None
     host: str = ""  # the one in use
+    exchanges: tuple[Exchange, ...] = ()  # the last ones, oldest first
 
 
 class PaymentGateway(Protocol):

@@ -16,6 +16,7 @@ from kiosk.web import password
 SESSION_BYTES = 32
 IDLE_SECONDS = 30 * 60  # a phone put aside in front of an open machine
 TOTAL_SECONDS = 12 * 3600  # a working day
+PROOF_SECONDS = 5 * 60  # a phone left on top of the machine refunds nobody
 MAX_SESSIONS = 64  # more technicians than ever stood before one machine; the oldest gives way
 FREE_TRIES = 3  # wrong passwords that cost nothing: a slip of the thumb
 LONGEST_WAIT_SECONDS = 30.0  # never a lock-out: the technician gets in after half a minute, whoever guesses meanwhile
@@ -37,11 +38,11 @@ class TooSoon(Exception):
 
 @dataclass
 class Session:
-    """One login. `xsrf` has to come with every change."""
+    """One login. `proven`: when the password was last given."""
 
-    xsrf: str
     begun: float
     used: float
+    proven: float
 
 
 class Sessions:
@@ -51,17 +52,24 @@ class Sessions:
         self._now = now
         self._sessions: OrderedDict[bytes, Session] = OrderedDict()
 
-    def begin(self) -> tuple[str, Session]:
+    def begin(self) -> str:
         """Make a session; return its token for the cookie."""
-        token = secrets.token_urlsafe(SESSION_BYTES)
-        session = Session(secrets.token_urlsafe(SESSION_BYTES), self._now(), self._now())
-        self._sessions[_digest(token)] = session
+        token, now = secrets.token_urlsafe(SESSION_BYTES), self._now()
+        self._sessions[_digest(token)] = Session(begun=now, used=now, proven=now)
         while len(self._sessions) > MAX_SESSIONS:
             self._sessions.popitem(last=False)
-        return token, session
+        return token
 
-    def find(self, token: str) -> Session | None:
-        """The session of a token, if it is still good; using it keeps it alive."""
+    def proven(self, session: Session) -> bool:
+        """Whether the password was given a short while ago."""
+        return self._now() - session.proven <= PROOF_SECONDS
+
+    def prove(self, session: Session) -> None:
+        """The password was given."""
+        session.proven = self._now()
+
+    def find(self, token: str, *, used: bool = True) -> Session | None:
+        """The session of a token, if it is still good; `used` keeps it alive."""
         key = _digest(token)
         session = self._sessions.get(key)
         if session is None:
@@ -70,7 +78,8 @@ class Sessions:
         if now - session.used > IDLE_SECONDS or now - session.begun > TOTAL_SECONDS:
             del self._sessions[key]
             return None
-        session.used = now
+        if used:
+            session.used = now
         return session
 
     def end(self, token: str) -> None:
@@ -124,14 +133,24 @@ class Doorkeeper:
 
     async def log_in(self, address: str, given: str) -> str | None:
         """Return the token of a new session, or None for a wrong password. Raises `TooSoon` and `NoPassword`."""
+        return self.sessions.begin() if await self._is_right(address, given) else None
+
+    async def prove(self, address: str, session: Session, given: str) -> bool:
+        """Take the password again; whether it was right. Raises `TooSoon` and `NoPassword`."""
+        right = await self._is_right(address, given)
+        if right:
+            self.sessions.prove(session)
+        return right
+
+    async def _is_right(self, address: str, given: str) -> bool:
         async with self._hashing:
             self._throttle.check(address)
             right = await asyncio.to_thread(self._verify, given)
-        if not right:
+        if right:
+            self._throttle.succeeded(address)
+        else:
             self._throttle.failed(address)
-            return None
-        self._throttle.succeeded(address)
-        return self.sessions.begin()[0]
+        return right
 
     def check_password_is_set(self) -> None:
         """Raise `NoPassword` if there is none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -100,6 +100,8 @@ def status_view(site: Site) -> dict[str, Any]:
             {
                 "code": problem.code,
                 "message": problem.message,
+                "text": dict(problem.texts),
+                "advice": dict(problem.advice),
                 "since": time_text(problem.since),
                 "blocking": problem.blocking,
             }
@@ -117,6 +119,7 @@ def status_view(site: Site) -> dict[str, Any]:
             }
             for product in settings.products
         ],
+        "language": site.storefront.language,
         "orders": {state.value: count for state, count in site.shelf.counts.items()},
         "vending": None if vend is None else vend.slot.id,
         "dispenser": {
@@ -131,5 +134,6 @@ def status_view(site: Site) -> dict[str, Any]:
             "last_error": reach.last_error,
             "clock_offset": site.gateway.clock_offset_seconds,
             "refunds": site.gateway.can_refund,
+            "exchanges": [asdict(each) | {"at": time_text(each.at)} for each in reach.exchanges],
         },
     }

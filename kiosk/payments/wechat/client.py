@@ -14,6 +14,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from kiosk.clock import Clock
-from kiosk.payments.gateway import Reachability
+from kiosk.payments.gateway import Exchange, Reachability
 from kiosk.payments.wechat import signature, xml
 from kiosk.payments.wechat.fields import one_line
 from kiosk.settings import WeChatPaySettings
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 URGENT_THREADS = 4  # people who scan within the same second at one machine
 BACKGROUND_THREADS = 4  # 60 codes asked for every 3 s at 0.1 s a call keep two busy; the others bear slow answers
 CONNECT_FAILURES_UNTIL_BACKUP = 2  # more than so many since its last answer (the official SDK's rule)
+KEPT_EXCHANGES = 20  # what a technician reads to see how the line is doing
 LEAST_TRY_SECONDS = 0.3  # with less left, a TLS handshake and an answer do not fit in: nothing is sent
 
 _AGAIN = frozenset({"SYSTEMERROR", "BIZERR_NEED_RETRY"})  # their own fault: repeat unchanged, say the error tables
@@ -113,12 +115,13 @@ class Client:
         self._under_way: set[asyncio.Future[_Outcome]] = set()
         self._closed = False
         self._reachability = Reachability()
+        self._exchanges: deque[Exchange] = deque(maxlen=KEPT_EXCHANGES)
         self.clock_offset_seconds: float | None = None  # of WeChat's clock, from the last believed answer
 
     @property
     def reachability(self) -> Reachability:
         """How the line is doing now."""
-        return replace(self._reachability, host=_name(self._hosts.first()))
+        return replace(self._reachability, host=_name(self._hosts.first()), exchanges=tuple(self._exchanges))
 
     async def call(self, path: str, fields: Mapping[str, str], *, number: str, urgent: bool = False) -> Answer:
         """Sign and send `fields`; empty ones are left out. `number` names the order in the log. Raises nothing."""
@@ -142,8 +145,11 @@ class Client:
                 outcome = await work
         except TimeoutError:
             outcome = _Outcome(NoAnswer(f"no answer within {limits.total_seconds:g} s"), "", None)
+        seconds = time.monotonic() - started
         self._note(outcome)
-        _log_call(path, number, outcome, time.monotonic() - started)
+        level, result = _result(outcome.answer)
+        _log.log(level, "%s %s: %s (%s, %.0f ms)", path, number, result, outcome.host, seconds * 1000)
+        self._exchanges.append(Exchange(self._clock.now(), path, number, result, seconds))
         return outcome.answer
 
     async def aclose(self) -> None:
@@ -361,14 +367,12 @@ def _cause(error: BaseException) -> str:
     return one_line(str(getattr(inner, "strerror", None) or inner))
 
 
-def _log_call(path: str, number: str, outcome: _Outcome, seconds: float) -> None:
-    """One line for each call; never a body or a key."""
-    answer = outcome.answer
+def _result(answer: Answer) -> tuple[int, str]:
+    """How loud to log an answer, and what it was in a word; never a body or a key."""
     match answer:
         case Succeeded():
-            level, result = logging.DEBUG, "ok"
+            return logging.DEBUG, "ok"
         case Failed(code, _) | Denied(code, _):
-            level, result = logging.INFO, code
+            return logging.INFO, code
         case NoAnswer(reason):
-            level, result = logging.WARNING, reason
-    _log.log(level, "%s %s: %s (%s, %.0f ms)", path, number, result, outcome.host, seconds * 1000)
+            return logging.WARNING, reason

@@ -1,0 +1,186 @@
+"""The technician's API for what has happened: orders, their stories, sales, days, the support file."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+from dataclasses import asdict
+from datetime import date, timedelta
+from typing import Any
+
+from tornado import web
+from tornado.iostream import StreamClosedError
+
+from kiosk.errors import RefundRefused
+from kiosk.journal import MAX_ORDERS_A_PAGE, UnknownOrder
+from kiosk.order_table import COLUMNS, cells
+from kiosk.orders import OrderState
+from kiosk.readiness import UNSETTLED_AFTER
+from kiosk.records import OrderFilter
+from kiosk.sales import CloseRefused, begin_of, day_totals
+from kiosk.web.details import SUPPORT_ORDERS, support_zip
+from kiosk.web.handlers import Guarded
+from kiosk.web.views import event_view, order_view, time_text
+
+DEFAULT_ORDERS = 50
+DEFAULT_DAYS, MAX_DAYS = 14, 92  # two weeks on a phone; a quarter in one answer
+SUPPORT_STORIES = 50  # the last orders, told whole
+
+
+class _Wanted(Guarded):
+    """Reads what narrows a list of orders."""
+
+    def wanted(self) -> OrderFilter:
+        """state=, product=, day=, search=; refuses with 400 what cannot be."""
+        state, day = self.get_query_argument("state", ""), self.get_query_argument("day", "")
+        known = [each.value for each in OrderState]
+        if state and state not in known:
+            raise web.HTTPError(400, f"there is no state {state}; there are {', '.join(known)}")
+        found = _day(day) if day else None
+        return OrderFilter(
+            states=[OrderState(state)] if state else [],
+            product_id=self.get_query_argument("product", "") or None,
+            since=None if found is None else begin_of(found),
+            until=None if found is None else begin_of(found + timedelta(days=1)),
+            search=self.get_query_argument("search", "") or None,
+        )
+
+
+class OrdersHandler(_Wanted):
+    """GET /api/orders?state=&product=&day=&search=&limit=&before=, or ?unsettled=1."""
+
+    async def get(self) -> None:
+        """Newest first."""
+        if self.get_query_argument("unsettled", ""):
+            orders = await self.site.journal.unsettled(UNSETTLED_AFTER)
+        else:
+            limit = self.get_query_argument("limit", str(DEFAULT_ORDERS))
+            if not limit.isdecimal() or not 1 <= int(limit) <= MAX_ORDERS_A_PAGE:
+                raise web.HTTPError(400, f"limit must be 1 to {MAX_ORDERS_A_PAGE}")
+            before = self.get_query_argument("before", "") or None
+            orders = await self.site.journal.page_of_orders(self.wanted(), before=before, limit=int(limit))
+        self.finish({"orders": [order_view(order) for order in orders]})
+
+
+class CsvHandler(_Wanted):
+    """GET /api/orders.csv, narrowed like the list: all of them, a page at a time, so that a million fit."""
+
+    async def get(self) -> None:
+        """Newest first; amounts in fen."""
+        wanted = self.wanted()
+        self.set_header("Content-Type", "text/csv; charset=utf-8")
+        self.set_header("Content-Disposition", f'attachment; filename="{self.site.settings.kiosk.id}-orders.csv"')
+        rows: list[list[str]] = [list(COLUMNS)]
+        before: str | None = None
+        while True:
+            table = io.StringIO()
+            csv.writer(table).writerows(rows)
+            self.write(table.getvalue())
+            try:
+                await self.flush()
+            except StreamClosedError:
+                return
+            orders = await self.site.journal.page_of_orders(wanted, before=before, limit=MAX_ORDERS_A_PAGE)
+            if not orders:
+                return
+            rows, before = [cells(order) for order in orders], orders[-1].out_trade_no
+
+
+class OrderHandler(Guarded):
+    """GET /api/orders/NO."""
+
+    async def get(self, number: str) -> None:
+        """One order as a story."""
+        order = await self.site.journal.order(number)
+        if order is None:
+            raise web.HTTPError(404, f"there is no order {number} in this machine's journal")
+        events = await self.site.journal.story(number)
+        self.finish({"order": order_view(order), "events": [event_view(event) for event in events]})
+
+
+class RefundHandler(Guarded):
+    """POST /api/orders/NO/refund."""
+
+    async def post(self, number: str) -> None:
+        """Ask for it; the machine sees to it."""
+        self.check_proof()
+        try:
+            order = await self.site.cashier.refund(number, self.who)
+        except UnknownOrder as error:
+            raise web.HTTPError(404, str(error)) from error
+        except RefundRefused as error:
+            raise web.HTTPError(409, str(error)) from error
+        self.set_status(202)
+        self.finish({"order": order_view(order)})
+
+
+class SalesHandler(Guarded):
+    """GET /api/sales?days=&last=: sums of each day by product, oldest first."""
+
+    async def get(self) -> None:
+        """Add up."""
+        days, last = self.get_query_argument("days", str(DEFAULT_DAYS)), self.get_query_argument("last", "")
+        if not days.isdecimal() or not 1 <= int(days) <= MAX_DAYS:
+            raise web.HTTPError(400, f"days must be 1 to {MAX_DAYS}")
+        until = _day(last) if last else self.site.clock.now().astimezone().date()
+        found = await self.site.journal.sales.days(until - timedelta(days=int(days) - 1), until)
+        self.finish({"days": [day_totals(day) for day in found]})
+
+
+class _DayHandler(Guarded):
+    """Shows a day."""
+
+    async def view(self, day: date) -> dict[str, Any]:
+        """The day and its close."""
+        sales = self.site.journal.sales
+        closed = await sales.closed(day)
+        told = None if closed is None else asdict(closed) | {"at": time_text(closed.at)}
+        return {"day": day_totals((await sales.days(day, day))[0]), "closed": told}
+
+
+class DayHandler(_DayHandler):
+    """GET /api/days/DATE: what one day added up to, and whether it is closed."""
+
+    async def get(self, text: str) -> None:
+        """Look."""
+        self.finish(await self.view(_day(text)))
+
+
+class CloseDayHandler(_DayHandler):
+    """POST /api/days/DATE/close: once, when the day is over."""
+
+    async def post(self, text: str) -> None:
+        """Book it."""
+        day = _day(text)
+        try:
+            await self.site.journal.sales.close(day, self.who)
+        except CloseRefused as error:
+            raise web.HTTPError(409, str(error)) from error
+        self.finish(await self.view(day))
+
+
+class SupportHandler(Guarded):
+    """GET /api/support.zip: one file for whoever helps from afar; no secrets in it."""
+
+    async def get(self) -> None:
+        """Pack it."""
+        journal = self.site.journal
+        orders = await journal.page_of_orders(limit=SUPPORT_ORDERS)
+        told = await journal.unsettled(UNSETTLED_AFTER) + orders[:SUPPORT_STORIES]
+        stories = {
+            order.out_trade_no: [event_view(event) for event in await journal.story(order.out_trade_no)]
+            for order in told
+        }
+        packed = await asyncio.to_thread(support_zip, self.site, orders, stories)
+        self.set_header("Content-Type", "application/zip")
+        name = f"{self.site.settings.kiosk.id}-{self.site.clock.now():%Y%m%d-%H%M%S}.zip"
+        self.set_header("Content-Disposition", f'attachment; filename="{name}"')
+        self.finish(packed)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise web.HTTPError(400, f"{text} is no day: write it as 2026-11-23") from None
