@@ -142,6 +142,10 @@ class Journal:
         """Write what is under way, then close."""
         await self._database.close()
 
+    async def pulse(self) -> None:
+        """Return once writing and reading have had a turn; changes nothing. Raises `DatabaseError`."""
+        await self._database.pulse()
+
     async def check_integrity(self) -> str | None:
         """Read the whole file; return what is wrong with it, None if nothing."""
         return await self._database.check_integrity()
