@@ -35,9 +35,12 @@ def cli() -> None:
 def run(config: Path) -> None:
     """Run the machine until SIGTERM or SIGINT; a vend under way is finished first."""
     settings = load_or_exit(config)
+    import faulthandler
+
     from kiosk import logs
     from kiosk.machine import run_machine
 
+    faulthandler.enable()  # systemd ends a hung machine by SIGABRT: the log then shows where it hung
     logs.set_up(_secrets(settings))
     sys.exit(run_machine(settings))
 
