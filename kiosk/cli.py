@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kiosk import __version__, cli_books
+from kiosk import __version__, cli_books, cli_reconcile
 from kiosk.cli_config import BAD_INI, exit_with, load_or_exit, with_config
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def simulate_wechat(listen: str, config: Path | None) -> None:
     _run_until_stopped(lambda: run(*address, settings))
 
 
-for command in (cli_books.orders, cli_books.refund, cli_books.journal):
+for command in (cli_books.orders, cli_books.refund, cli_books.journal, cli_reconcile.reconcile):
     cli.add_command(command)
 
 

@@ -374,6 +374,33 @@ def read_story(data_dir: Path, out_trade_no: str) -> list[Event]:
         connection.close()
 
 
+def read_day(
+    data_dir: Path, begin: datetime, end: datetime, numbers: Iterable[str]
+) -> dict[str, tuple[Order, datetime | None]]:
+    """What a bill of [begin, end) is compared with: orders paid or refunded in it, and those that `numbers` name.
+
+    By out_trade_no; with each the time at which its refund was asked for. Raises `DatabaseError`.
+    """
+    connection = connect_to_read(data_dir / JOURNAL_FILE)
+    day = (_micros(begin), _micros(end))
+    try:
+        # An order can be paid for hours, not for days: who was paid in the day was made in it or the day before.
+        rows = _rows(
+            connection,
+            "SELECT * FROM orders WHERE created_at >= ? AND created_at < ? AND paid_at >= ? AND paid_at < ?"
+            " UNION SELECT * FROM orders WHERE state = 'refunded' AND finished_at >= ? AND finished_at < ?",
+            (_micros(begin - timedelta(days=1)), day[1], *day, *day),
+        )
+        orders = {order.out_trade_no: order for order in map(_to_order, rows)}
+        for number in numbers:
+            order = orders.get(number) or _order(connection, number)
+            if order is not None:
+                orders[number] = order
+        return {number: (order, _refund_began(connection, order)) for number, order in orders.items()}
+    finally:
+        connection.close()
+
+
 # Rows and values -----------------------------------------------------------------------------------------------
 
 _ORDER_COLUMNS = tuple(column.name for column in fields(Order))
@@ -433,6 +460,13 @@ def _order(connection: sqlite3.Connection, out_trade_no: str) -> Order | None:
 def _story(connection: sqlite3.Connection, out_trade_no: str) -> list[Event]:
     sql = "SELECT * FROM events WHERE out_trade_no = ? ORDER BY id"
     return [_to_event(row) for row in _rows(connection, sql, [out_trade_no])]
+
+
+def _refund_began(connection: sqlite3.Connection, order: Order) -> datetime | None:
+    if order.refund_serial == 0:
+        return None
+    began = [event.at for event in _story(connection, order.out_trade_no) if event.detail.get("state") == "refunding"]
+    return began[-1] if began else None
 
 
 def _reusable(connection: sqlite3.Connection, order: Order, until: datetime) -> Order | None:
