@@ -48,3 +48,8 @@ def product_picture(path: Path | None, name: str, product_id: str, side: int) ->
             image.thumbnail((side, side), Image.Resampling.LANCZOS)
             return image
     return disc(name[:1].upper(), product_id, side)
+
+
+def forget_pictures() -> None:
+    """Read every picture's file again when it is next painted."""
+    product_picture.cache_clear()

@@ -55,6 +55,7 @@ class Status:
     ready: bool  # a vend asked for now would be sent to the board
     reason: str  # one sentence why not ready; empty when ready
     facts: tuple[Fact, ...] = ()
+    alive: bool = True  # False: something inside has ended that only a new process can begin again
 
 
 class Dispenser(Protocol):

@@ -125,6 +125,11 @@ class SerialLink:
         """Whether the port is open, as far as anyone knows."""
         return self._opened is not None
 
+    @property
+    def is_kept(self) -> bool:
+        """False once nobody looks for the port any more although nobody has stopped it: a mistake of this program."""
+        return self._keeper is None or not self._keeper.done()
+
     def start(self) -> None:
         """Begin to keep the port open. Returns at once; must be called on the event loop."""
         if self._keeper is None:

@@ -80,7 +80,6 @@ class Cashier:
         `closed()`: why nothing at all can be bought now, in the customer's words; None while something can.
         `answered(refusal)` is told what WeChat said to a new order: None, or why it takes none from this merchant.
         """
-        self._settings = settings
         self._pay = settings.wechatpay
         self._journal = journal
         self._gateway = gateway
@@ -89,10 +88,7 @@ class Cashier:
         self._refunds = Refunds(journal=journal, gateway=gateway, reason=speaker.words.refund_reason)
         self._closed = closed
         self._answered = answered
-        self._slots_of = {
-            product.id: tuple(slot.id for slot in settings.slots if slot.product_id == product.id)
-            for product in settings.products
-        }
+        self.take(settings)
         self._followers: dict[str, asyncio.Task[None]] = {}
         self._nudges: dict[str, asyncio.Event] = {}
         self._unpaid = Unpaid(journal=journal, gateway=gateway, clock=clock, pay=self._pay, settle=self._settle)
@@ -100,6 +96,14 @@ class Cashier:
         self._asking: dict[str, asyncio.Task[bool]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         journal.subscribe(self._on_change)
+
+    def take(self, settings: Settings) -> None:
+        """Sell the products of these settings from now on; orders that are open keep price and name."""
+        self._settings = settings
+        self._slots_of = {
+            product.id: tuple(slot.id for slot in settings.slots if slot.product_id == product.id)
+            for product in settings.products
+        }
 
     async def start(self) -> None:
         """Take up every order that is not finished, and go on looking for such orders."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from kiosk import __version__, cli_books
+from kiosk import __version__, cli_books, cli_reconcile
 from kiosk.cli_config import BAD_INI, exit_with, load_or_exit, with_config
 
 PRINTED_MODULE_PIXELS = 16  # some 900 pixels in all: sharp at 300 dpi on a label of 7 cm
@@ -32,9 +32,12 @@ def cli() -> None:
 def run(config: Path) -> None:
     """Run the machine until SIGTERM or SIGINT; a vend under way is finished first."""
     settings = load_or_exit(config)
+    import faulthandler
+
     from kiosk import logs
     from kiosk.machine import run_machine
 
+    faulthandler.enable()  # systemd ends a hung machine by SIGABRT: the log then shows where it hung
     logs.set_up(settings.secrets)
     sys.exit(run_machine(settings))
 
@@ -155,7 +158,13 @@ def simulate_wechat(listen: str, config: Path | None) -> None:
     _run_until_stopped(lambda: run(*address, settings))
 
 
-for command in (cli_books.orders, cli_books.refund, cli_books.day, cli_books.journal):
+for command in (
+    cli_books.orders,
+    cli_books.refund,
+    cli_books.day,
+    cli_books.journal,
+    cli_reconcile.reconcile,
+):
     cli.add_command(command)
 
 

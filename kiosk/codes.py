@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 
 from kiosk.cashier import CODE_GRACE_SECONDS, Cashier, Code
@@ -36,16 +36,26 @@ class Codes(Protocol):
     def code(self, product_id: str) -> str | None:
         """The text of the product's code; None while there is none to show."""
 
+    def take(self, settings: Settings) -> None:
+        """Have codes for the products of these settings from now on."""
+
 
 class StaticCodes:
-    """Native mode one: made once, the same as printed ones."""
+    """Native mode one: made once, the same as printed ones. `link` signs one for a product's id."""
 
-    def __init__(self, links: Mapping[str, str]) -> None:
-        self._links = links
+    def __init__(self, settings: Settings, link: Callable[[str], str]) -> None:
+        self._link = link
+        self._links: dict[str, str] = {}
+        self.take(settings)
 
     def code(self, product_id: str) -> str | None:
         """The product's link."""
         return self._links.get(product_id)
+
+    def take(self, settings: Settings) -> None:
+        """A link names a product, not its price: it stays as long as the product does."""
+        ids = [product.id for product in settings.products]
+        self._links = {product_id: self._links.get(product_id) or self._link(product_id) for product_id in ids}
 
 
 class OrderCodes:
@@ -67,7 +77,8 @@ class OrderCodes:
         self._shelf = shelf
         self._clock = clock
         self._codes: dict[str, Code] = {}
-        self._wakes = {product.id: asyncio.Event() for product in settings.products}
+        self._wakes: dict[str, asyncio.Event] = {}
+        self._retired: list[asyncio.TimerHandle] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._listeners: list[Callable[[], None]] = []
         journal.subscribe(self._on_change)
@@ -92,26 +103,49 @@ class OrderCodes:
                 self._codes[code.product_id] = code
             else:
                 self._cashier.withdraw(code.out_trade_no)
-        for product in self._settings.products:
-            self._tasks.append(asyncio.get_running_loop().create_task(self._tend(product)))
+        self._tend_all()
+
+    def take(self, settings: Settings) -> None:
+        """Have codes for the products of these settings from now on.
+
+        A code of another price or name leaves the screen at once; whoever scanned it just before can still pay it.
+        """
+        before, self._settings = self._settings, settings
+        for code in tuple(self._codes.values()):
+            if _differ(before.product(code.product_id), settings.product(code.product_id)):
+                self._retire(code)
+        self._tend_all()
+        self._wake_all()
 
     async def stop(self) -> None:
         """Leave the codes as they are: the next start takes them over."""
+        for timer in self._retired:
+            timer.cancel()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _tend(self, product: Product) -> None:
-        """Keep one product's code right, for ever."""
+    def _tend_all(self) -> None:
+        for product in self._settings.products:
+            if product.id not in self._wakes:
+                self._wakes[product.id] = asyncio.Event()
+                self._tasks.append(asyncio.get_running_loop().create_task(self._tend(product.id)))
+
+    async def _tend(self, product_id: str) -> None:
+        """Keep one product's code right, until the ini does not have it any more."""
         loop = asyncio.get_running_loop()
-        wake = self._wakes[product.id]
+        wake = self._wakes[product_id]
         first_wait, longest_wait = RETRY_SECONDS
         retry_wait = first_wait
         renew_at = hide_until = 0.0
         while True:
             wake.clear()
-            code = self._codes.get(product.id)
-            sellable = self._readiness.sells(product.id)
+            product = self._settings.product(product_id)
+            if product is None:
+                del self._wakes[product_id]
+                return
+            code = self._codes.get(product_id)
+            sellable = self._readiness.sells(product_id)
             wait: float | None = None
             if sellable:
                 hide_until = 0.0
@@ -144,6 +178,9 @@ class OrderCodes:
             _log.error("no code for %s: %s", product.id, error)
             return False
         if isinstance(answer, Code):
+            if _differ(product, self._settings.product(product.id)):  # a new ini was taken meanwhile
+                self._cashier.withdraw(answer.out_trade_no)
+                return False
             self._codes[product.id] = answer
             self._tell()
             return True
@@ -156,6 +193,11 @@ class OrderCodes:
         """How long a code may still stand on the screen."""
         left = (code.expires_at - self._clock.now()).total_seconds() - CODE_GRACE_SECONDS
         return min(left, float(self._settings.wechatpay.code_ttl_seconds))
+
+    def _retire(self, code: Code) -> None:
+        self._drop(code)
+        timer = asyncio.get_running_loop().call_later(CODE_GRACE_SECONDS, self._cashier.withdraw, code.out_trade_no)
+        self._retired = [*(timer for timer in self._retired if not _is_over(timer)), timer]
 
     def _drop(self, code: Code) -> None:
         if self._codes.get(code.product_id) == code:
@@ -176,3 +218,14 @@ class OrderCodes:
     def _tell(self) -> None:
         for listener in self._listeners:
             listener()
+
+
+def _is_over(timer: asyncio.TimerHandle) -> bool:
+    return timer.when() < asyncio.get_running_loop().time()
+
+
+def _differ(before: Product | None, after: Product | None) -> bool:
+    """Whether an order for the one is not what a customer of the other expects."""
+    if before is None or after is None:
+        return True
+    return (before.price_fen, before.name, before.name_en) != (after.price_fen, after.name, after.name_en)

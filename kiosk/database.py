@@ -77,6 +77,11 @@ class Database:
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, guarded)
 
+    async def pulse(self) -> None:
+        """Return once the writer and a reader have had a turn, or raise `DatabaseError`; changes nothing."""
+        await self.write(lambda _: None)
+        await self.read(lambda _: None)
+
     async def check_integrity(self) -> str | None:
         """Read the whole file in a thread of its own; return what is wrong with it, None if nothing."""
 
@@ -140,6 +145,7 @@ class Database:
         """Run all jobs in one transaction, each undone alone if it fails; return results or exceptions."""
         connection = self._connection
         outcomes: list[Any] = []
+        changes = connection.total_changes
         try:
             connection.execute("BEGIN IMMEDIATE")
             for job in batch:
@@ -160,7 +166,8 @@ class Database:
                 connection.execute("ROLLBACK")
             self.error = f"the journal {self.path} cannot be written: {error}; is the disk full or read-only?"
             return [_Failure(DatabaseError(self.error)) for _ in batch]
-        self.error = None
+        if connection.total_changes != changes:
+            self.error = None  # a commit of nothing needs no disk, and so proves nothing
         return outcomes
 
 

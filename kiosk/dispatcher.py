@@ -25,6 +25,8 @@ from kiosk.waiting import happens
 
 RETRY_SECONDS = 2.0  # after a write that failed (disk full), and the sweep for orders changed by another process
 
+OVERDUE_SECONDS = 30.0  # a driver ends every vend within its vend_timeout; this much later it has broken its word
+
 IN_DOUBT = "in_doubt"  # the fault of a slot whose coil may stand half-way: a person looks before it turns again
 
 _log = logging.getLogger(__name__)
@@ -46,26 +48,40 @@ class Dispatcher:
     """Gives goods for paid orders, one after the other."""
 
     def __init__(self, *, settings: Settings, journal: Journal, dispenser: Dispenser, clock: Clock) -> None:
-        self._settings = settings
         self._journal = journal
         self._dispenser = dispenser
         self._clock = clock
-        self._slots_of = {
-            product.id: tuple(slot for slot in settings.slots if slot.product_id == product.id)
-            for product in settings.products
-        }
+        self.take(settings)
         self._wake = asyncio.Event()
         self._stopping = False
         self._board = asyncio.Lock()  # one vend at a time, test vends included
         self._task: asyncio.Task[None] | None = None
         self._listeners: list[Callable[[], None]] = []
+        self._vend_due = 0.0  # the loop's time by which the vend under way has ended, if the driver keeps its word
         self.vend: Vend | None = None
         journal.subscribe(self._on_change)
         dispenser.on_status(self._wake.set)
 
+    @property
+    def stuck(self) -> str | None:
+        """Why no vend will ever begin again in this process; None while all is well."""
+        if self._task is not None and self._task.done() and not self._stopping:
+            return "nobody serves paid orders any more"
+        if self.vend is not None and asyncio.get_running_loop().time() > self._vend_due:
+            return f"the driver has not ended the vend of slot {self.vend.slot.id} in its time"
+        return None
+
     def on_vend(self, listener: Callable[[], None]) -> None:
         """Call `listener` whenever `vend` has changed."""
         self._listeners.append(listener)
+
+    def take(self, settings: Settings) -> None:
+        """Give goods from the slots of these settings, from the next vend on."""
+        self._settings = settings
+        self._slots_of = {
+            product.id: tuple(slot for slot in settings.slots if slot.product_id == product.id)
+            for product in settings.products
+        }
 
     async def start(self) -> None:
         """Settle what an earlier process left in doubt, then serve paid orders."""
@@ -187,6 +203,8 @@ class Dispatcher:
         return max(candidates, key=lambda slot: records[slot.id].stock, default=None)
 
     async def _turn(self, vend: Vend) -> VendResult:
+        limit_seconds = self._settings.dispenser.vend_timeout_seconds + OVERDUE_SECONDS
+        self._vend_due = asyncio.get_running_loop().time() + limit_seconds
         self._show(vend)
         try:
             return await self._dispenser.vend(vend.slot.address)

@@ -36,6 +36,7 @@ from kiosk.records import (
     page_of_orders,
     read_events,
     record_event,
+    refund_began,
     reusable_order,
     select,
     store_slot,
@@ -111,6 +112,10 @@ class Journal:
     async def close(self) -> None:
         """Write what is under way, then close."""
         await self._database.close()
+
+    async def pulse(self) -> None:
+        """Return once writing and reading have had a turn; changes nothing. Raises `DatabaseError`."""
+        await self._database.pulse()
 
     async def check_integrity(self) -> str | None:
         """Read the whole file; return what is wrong with it, None if nothing."""
@@ -352,5 +357,32 @@ def read_story(path: Path, out_trade_no: str) -> tuple[list[Event], bool]:
         return events, not events or events[0].kind != "created"
     except sqlite3.Error as error:
         raise DatabaseError(f"the journal {path} cannot be read: {error}") from error
+    finally:
+        connection.close()
+
+
+def read_day(
+    data_dir: Path, begin: datetime, end: datetime, numbers: Iterable[str]
+) -> dict[str, tuple[Order, datetime | None]]:
+    """What a bill of [begin, end) is compared with: orders paid or refunded in it, and those that `numbers` name.
+
+    By out_trade_no; with each the time at which its refund was asked for. Raises `DatabaseError`.
+    """
+    connection = connect_to_read(data_dir / JOURNAL_FILE)
+    day = (micros(begin), micros(end))
+    try:
+        # An order can be paid for hours, not for days: who was paid in the day was made in it or the day before.
+        rows = select(
+            connection,
+            "SELECT * FROM orders WHERE created_at >= ? AND created_at < ? AND paid_at >= ? AND paid_at < ?"
+            " UNION SELECT * FROM orders WHERE state = 'refunded' AND finished_at >= ? AND finished_at < ?",
+            (micros(begin - timedelta(days=1)), day[1], *day, *day),
+        )
+        orders = {order.out_trade_no: order for order in map(to_order, rows)}
+        for number in numbers:
+            order = orders.get(number) or find_order(connection, number)
+            if order is not None:
+                orders[number] = order
+        return {number: (order, refund_began(connection, order)) for number, order in orders.items()}
     finally:
         connection.close()

@@ -20,6 +20,7 @@ from hardware.dispenser import Dispenser
 from kiosk.cashier import Cashier
 from kiosk.clock import Clock, SystemClock
 from kiosk.codes import Codes, OrderCodes, StaticCodes
+from kiosk.config import ConfigError, load
 from kiosk.database import DatabaseError
 from kiosk.dispatcher import Dispatcher
 from kiosk.journal import Journal
@@ -29,6 +30,8 @@ from kiosk.payments.wechat.gateway import WeChatGateway
 from kiosk.payments.wechat.native import native_link
 from kiosk.payments.wechat.notifications import Inbound
 from kiosk.readiness import Readiness
+from kiosk.reload import merge
+from kiosk.service import Service
 from kiosk.settings import DispenserDriver, DisplayDriver, ListenAddress, NativeMode, Settings
 from kiosk.shelf import Shelf
 from kiosk.storefront import Storefront
@@ -41,6 +44,7 @@ from kiosk.words import Speaker
 BODY_SECONDS = 5  # a sender that needs longer for one message is not WeChat
 IDLE_CONNECTION_SECONDS = 75  # keeps a reverse proxy's connections, not a stranger's
 MAX_HEADER_BYTES = 8 * 1024
+JOURNAL_SECONDS = 15.0  # three times what the journal waits for another process's lock, and a worn-out card's sync
 DEFAULT_FRAMEBUFFER = Path("/dev/fb0")
 FAKE_DROPS = "drops.jsonl"  # what the fake dispenser dropped, in the data folder
 
@@ -85,9 +89,9 @@ class Machine:
         )
         self.dispatcher = Dispatcher(settings=settings, journal=self.journal, dispenser=self.dispenser, clock=clock)
         self._order_codes: OrderCodes | None = None
-        codes: Codes
         if settings.wechatpay.native_mode is NativeMode.TWO:
-            codes = self._order_codes = OrderCodes(
+            self._codes: Codes
+            self._codes = self._order_codes = OrderCodes(
                 settings=settings,
                 journal=self.journal,
                 cashier=self.cashier,
@@ -96,13 +100,13 @@ class Machine:
                 clock=clock,
             )
         else:
-            codes = _static_codes(settings)
+            self._codes = _static_codes(settings)
         self.storefront = Storefront(
             settings=settings,
             journal=self.journal,
             shelf=self.shelf,
             readiness=self.readiness,
-            codes=codes,
+            codes=self._codes,
             dispatcher=self.dispatcher,
             gateway=self.gateway,
             speaker=speaker,
@@ -111,16 +115,17 @@ class Machine:
         if self._order_codes is not None:
             self._order_codes.on_change(self.storefront.repaint)
         self._login = None if settings.miniprogram is None else Login(settings.miniprogram)
+        self._counter = self._make_counter()
         inbound = Inbound(settings.wechatpay, miniprogram_app_id=miniprogram_app_id)
         self._public = HTTPServer(
-            public_application(self.cashier, inbound, self._counter()),
+            public_application(self.cashier, inbound, self._counter),
             xheaders=False,
             max_body_size=MAX_BODY_BYTES,
             max_header_size=MAX_HEADER_BYTES,
             body_timeout=BODY_SECONDS,
             idle_connection_timeout=IDLE_CONNECTION_SECONDS,
         )
-        site = Site(
+        self._site = Site(
             settings=settings,
             journal=self.journal,
             shelf=self.shelf,
@@ -132,16 +137,16 @@ class Machine:
             storefront=self.storefront,
             clock=clock,
         )
-        self._metrics = Metrics(site)
+        self._metrics = Metrics(self._site)
         self._local = HTTPServer(
-            local_application(site, self._metrics),
+            local_application(self._site, self._metrics),
             max_body_size=MAX_BODY_BYTES,
             max_header_size=MAX_HEADER_BYTES,
             body_timeout=BODY_SECONDS,
             idle_connection_timeout=IDLE_CONNECTION_SECONDS,
         )
 
-    def _counter(self) -> Counter | None:
+    def _make_counter(self) -> Counter | None:
         """What serves the mini-program's customers, where there is one."""
         if self.settings.miniprogram is None or self._login is None:
             return None
@@ -170,6 +175,48 @@ class Machine:
             await self._order_codes.start()
         self.storefront.open()
 
+    async def reload(self) -> tuple[str, ...]:
+        """Take products and slots from the ini as it stands now, all at once; open orders keep their price.
+
+        Returns what else has changed in it and waits for a restart. Raises `ConfigError` or `DatabaseError`; then the
+        machine goes on as it was.
+        """
+        settings, waiting = merge(self.settings, await asyncio.to_thread(load, self.settings.path))
+        await self.shelf.take(settings)
+        # Nothing is awaited from here on: nobody sees one half of the new ini beside the other half of the old one.
+        self.settings = self._site.settings = settings
+        if self._counter is not None:
+            self._counter.settings = settings
+        self.cashier.take(settings)
+        self.dispatcher.take(settings)
+        self._codes.take(settings)
+        self.storefront.take(settings)
+        self.readiness.take(settings)
+        await self.journal.note(
+            "settings_reloaded",
+            {
+                "prices_fen": {product.id: product.price_fen for product in settings.products},
+                "slots": {slot.id: slot.product_id for slot in settings.slots},
+            },
+        )
+        return waiting
+
+    async def stuck(self) -> str | None:
+        """Why only a new process could sell again; None while journal and driver answer. For the watchdog.
+
+        A disk that is full, a board that is off or a network that is down is no reason: a new one finds the same.
+        """
+        try:
+            async with asyncio.timeout(JOURNAL_SECONDS):
+                await self.journal.pulse()
+        except TimeoutError:
+            return f"the journal has not answered within {JOURNAL_SECONDS:g} s"
+        except DatabaseError:
+            pass  # it answers; what it cannot do is a problem of `Readiness`
+        if not self.dispenser.status.alive:
+            return "the driver does not look for its board any more"
+        return self.dispatcher.stuck
+
     async def stop(self) -> None:
         """Finish a vend under way; everything else is taken up at the next start."""
         self._public.stop()
@@ -197,10 +244,12 @@ def run_machine(settings: Settings) -> int:
 
 
 async def _run(settings: Settings) -> int:
-    stop = asyncio.Event()
+    stop, hangup = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, hangup.set)
+    service = Service()
     try:
         machine = Machine(settings)
     except DatabaseError as error:
@@ -213,10 +262,48 @@ async def _run(settings: Settings) -> int:
         await machine.stop()
         return 1
     _log.info("machine %s is open for business", settings.kiosk.id)
+    service.ready(f"machine {settings.kiosk.id} is open for business")
+    tasks = [
+        loop.create_task(service.feed(machine.stuck)),
+        loop.create_task(_reload_forever(machine, service, hangup)),
+    ]
     await stop.wait()
+    service.stopping()
     _log.info("stopping: a vend under way is finished first")
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
     await machine.stop()
     return 0
+
+
+async def _reload_forever(machine: Machine, service: Service, hangup: asyncio.Event) -> None:
+    """Take the ini anew at every SIGHUP, and say in the log what became of it."""
+    while True:
+        await hangup.wait()
+        hangup.clear()
+        service.reloading()
+        path = machine.settings.path
+        try:
+            waiting = await machine.reload()
+        except ConfigError as error:
+            for finding in error.findings:
+                _log.error("not taken: %s", finding)
+            status = f"{path} was not taken: it has {len(error.findings)} mistake(s), the log tells them all"
+            _log.error("%s; the machine goes on with the products and prices that it has", status)
+        except DatabaseError as error:
+            status = f"{path} was not taken: {error}"
+            _log.error("%s", status)
+        except Exception:  # noqa: BLE001 - a mistake of ours: the next SIGHUP is heard all the same
+            status = f"{path} was not taken for a mistake of this program"
+            _log.exception("%s", status)
+        else:
+            products, slots = len(machine.settings.products), len(machine.settings.slots)
+            status = f"{path} is taken: {products} products, {slots} slots"
+            _log.info("%s", status)
+            for name in waiting:
+                _log.warning("%s in it has changed, which only a restart takes: systemctl restart kiosk", name)
+        service.ready(status)
 
 
 def make_dispenser(settings: Settings) -> Dispenser:
@@ -260,12 +347,11 @@ def screen_opener(settings: Settings) -> Callable[[], Screen]:
 
 def _static_codes(settings: Settings) -> StaticCodes:
     now = int(time.time())
-    return StaticCodes(
-        {
-            product.id: native_link(settings.wechatpay, product.id, time_stamp=now, nonce=secrets.token_hex(16))
-            for product in settings.products
-        }
-    )
+
+    def link(product_id: str) -> str:
+        return native_link(settings.wechatpay, product_id, time_stamp=now, nonce=secrets.token_hex(16))
+
+    return StaticCodes(settings, link)
 
 
 def _listen(server: HTTPServer, address: ListenAddress, section: str) -> None:

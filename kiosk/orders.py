@@ -16,6 +16,7 @@ The life of an order::
 from __future__ import annotations
 
 import enum
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -137,3 +138,8 @@ def new_out_trade_no(machine_id: str, now: datetime) -> str:
     """
     claim_code = "".join(secrets.choice(_CLAIM_ALPHABET) for _ in range(CLAIM_CODE_LENGTH))
     return f"{machine_id}-{now:%y%m%d%H%M%S}-{claim_code}"
+
+
+def is_of_machine(machine_id: str, out_trade_no: str) -> bool:
+    """Whether `new_out_trade_no` made the number for that machine; other machines of the merchant have other ids."""
+    return re.fullmatch(rf"{re.escape(machine_id)}-[0-9]{{12}}-[{_CLAIM_ALPHABET}]{{6}}", out_trade_no) is not None

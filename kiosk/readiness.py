@@ -123,6 +123,11 @@ class Readiness:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def take(self, settings: Settings) -> None:
+        """Look at the products and slots of these settings from now on."""
+        self._settings = settings
+        self.check()
+
     @property
     def blocked(self) -> bool:
         """Whether nothing at all can be sold."""

@@ -140,6 +140,14 @@ def read_events(connection: sqlite3.Connection, out_trade_no: str) -> list[Event
     return [to_event(row) for row in select(connection, sql, [out_trade_no])]
 
 
+def refund_began(connection: sqlite3.Connection, order: Order) -> datetime | None:
+    """When the order's last refund was asked for, if one was."""
+    if order.refund_serial == 0:
+        return None
+    began = [e.at for e in read_events(connection, order.out_trade_no) if e.detail.get("state") == "refunding"]
+    return began[-1] if began else None
+
+
 def reusable_order(connection: sqlite3.Connection, order: Order, until: datetime) -> Order | None:
     """The order that answers this one as well: see `Journal.open_order`."""
     # A scan waits for its announcement, and is answered with that order only; the mini-program pays in a second step.

@@ -44,10 +44,7 @@ class Shelf:
 
     def __init__(self, settings: Settings, journal: Journal) -> None:
         self._journal = journal
-        self._slots_by_product = {
-            product.id: [slot.id for slot in settings.slots if slot.product_id == product.id]
-            for product in settings.products
-        }
+        self._slots_by_product = _slots_by_product(settings)
         self._planogram = settings.slots
         self._stale = asyncio.Event()
         self._looking = asyncio.Lock()  # a look that began earlier never overwrites what a later one found
@@ -73,6 +70,18 @@ class Shelf:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+
+    async def take(self, settings: Settings) -> None:
+        """Go on with the products and slots of a new ini; listeners hear of it with the next change.
+
+        Raises `DatabaseError`; then nothing has changed.
+        """
+        slots_by_product = _slots_by_product(settings)
+        await self._journal.set_up_slots(settings.slots)
+        available, records = await self._journal.available(slots_by_product), await self._journal.slots()
+        self._planogram, self._slots_by_product = settings.slots, slots_by_product
+        self.available, self.records = available, records
+        self._stale.set()
 
     def slots(self) -> list[tuple[Slot, SlotRecord]]:
         """The planogram in the order of the ini, each slot with its record."""
@@ -100,3 +109,10 @@ class Shelf:
 
     def _on_change(self, _: Change) -> None:
         self._stale.set()
+
+
+def _slots_by_product(settings: Settings) -> dict[str, list[str]]:
+    return {
+        product.id: [slot.id for slot in settings.slots if slot.product_id == product.id]
+        for product in settings.products
+    }

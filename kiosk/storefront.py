@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from display.painter import Painter
+from display.pictures import forget_pictures
 from display.scene import Notice, NoticeKind, Phase, Scene, SlotMark, Tile, TileState
 from display.screen import Screen, ScreenError
 from display.test_pattern import test_pattern
@@ -92,6 +93,12 @@ class Storefront:
         journal.subscribe(self._on_change)
         for source in (shelf.on_change, readiness.on_change, dispatcher.on_vend):
             source(self._dirty.set)
+
+    def take(self, settings: Settings) -> None:
+        """Show the products of these settings, their pictures read anew."""
+        self._settings = settings
+        self._thread.submit(self._paint_anew)
+        self._dirty.set()
 
     def repaint(self) -> None:
         """Look again at what is to be seen."""
@@ -306,6 +313,11 @@ class Storefront:
                 wait = max(0.0, min(ends) - loop.time()) if ends else None
             if await happens(self._dirty, wait):
                 await asyncio.sleep(GATHER_SECONDS)
+
+    def _paint_anew(self) -> None:
+        """In the painter's thread: the next picture is painted as if it were the first."""
+        forget_pictures()
+        self._painter = None
 
     def _show(self, scene: Scene | None, page: int) -> int:
         """Paint and show, in the painter's thread; return how many pages there are. No scene: the test pattern."""

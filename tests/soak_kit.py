@@ -353,7 +353,7 @@ class World:
         )
         self.merchant = merchant_of(self.settings.wechatpay, miniprogram=self.settings.miniprogram)
         self.ledger = Ledger(self.clock)
-        self.desk = Desk(self.ledger, self.merchant)
+        self.desk = Desk(self.ledger, self.merchant, self.clock)
         InlineDatabase.world = self
         self._patches = ExitStack()
         for name, value in UNHURRIED.items():

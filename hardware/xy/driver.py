@@ -131,7 +131,7 @@ class XyDispenser:
         """See `Dispenser`. Ready: the port is open, the board polls and has acknowledged the synchronisation."""
         reason = self._session.reason
         facts = (*self._session.facts, Fact("selections", len(self._selections)), *self._board_facts.values())
-        return Status(ready=not reason, reason=reason, facts=facts)
+        return Status(ready=not reason, reason=reason, facts=facts, alive=self._session.alive)
 
     def on_status(self, callback: Callable[[], None]) -> None:
         """See `Dispenser`."""

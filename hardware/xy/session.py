@@ -135,6 +135,11 @@ class Session:
         self._last_out = b""
 
     @property
+    def alive(self) -> bool:
+        """Whether the port is still looked after."""
+        return self._link.is_kept
+
+    @property
     def reason(self) -> str:
         """One sentence why a command given now might not reach the board; empty when it would."""
         if not self._link.is_up:

@@ -1,4 +1,4 @@
-"""The five calls of WeChat Pay v2 as the simulated one answers them, faults included."""
+"""The calls of WeChat Pay v2 as the simulated one answers them, faults included."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from kiosk.payments.wechat import xml
 from kiosk.payments.wechat.signature import nonce, verify
 from kiosk.settings import SignType
 from kiosk.simulation import forms
+from kiosk.simulation.bill import bill
 from kiosk.simulation.faults import DEFAULT_SECONDS, Fault, Faults
 from kiosk.simulation.ledger import Ledger, Refusal
 from kiosk.simulation.messages import Merchant, payment_fields, refund_accepted_fields, refunds_fields, sealed
@@ -26,6 +27,7 @@ PATHS = {
     "/pay/closeorder": "closeorder",
     "/secapi/pay/refund": "refund",
     "/pay/refundquery": "refundquery",
+    "/pay/downloadbill": "downloadbill",
 }
 MAX_REQUEST_BYTES = 64 * 1024
 _STATE_WORDS = {"SUCCESS": "支付成功", "REFUND": "订单发生过退款", "NOTPAY": "订单未支付", "CLOSED": "订单已关闭"}
@@ -39,9 +41,10 @@ class Denial(Exception):
 class Desk:
     """Reads a request, checks it, lets the ledger decide, and words the signed answer."""
 
-    def __init__(self, ledger: Ledger, merchant: Merchant) -> None:
+    def __init__(self, ledger: Ledger, merchant: Merchant, clock: Clock) -> None:
         self._ledger = ledger
         self._merchant = merchant
+        self._clock = clock
         self._answers = 0
 
     def answer(self, call: str, body: bytes, error_code: str | None = None) -> tuple[bytes, Mapping[str, str]]:
@@ -50,6 +53,8 @@ class Desk:
             fields = self._read(body)
         except Denial as denial:
             return xml.build({"return_code": "FAIL", "return_msg": str(denial)}), {}
+        if call == "downloadbill":
+            return self._bill(fields, error_code), fields
         sign_type = SignType(fields.get("sign_type") or "MD5")
         outcome = {"result_code": "SUCCESS"}
         try:
@@ -69,6 +74,16 @@ class Desk:
         if self._answers % _NEW_FIELD_EVERY == 0:
             outcome |= {"promotion_hint": "", "risk_note": "none <&> 无"}
         return sealed(frame | outcome, self._merchant, sign_type), fields
+
+    def _bill(self, fields: Mapping[str, str], error_code: str | None) -> bytes:
+        """The bill as text, or why there is none as XML; neither is signed."""
+        if error_code is not None:
+            return xml.build({"return_code": "FAIL", "return_msg": error_code, "error_code": "20002"})
+        try:
+            forms.check("downloadbill", fields)
+            return bill(self._ledger, self._merchant.mch_id, fields["bill_date"], self._clock.now())
+        except Refusal as refusal:
+            return xml.build({"return_code": "FAIL", "return_msg": refusal.text, "error_code": refusal.code})
 
     def _read(self, body: bytes) -> dict[str, str]:
         if not body:
@@ -157,7 +172,7 @@ class Backing:
 
 
 class CallHandler(web.RequestHandler):
-    """One of the five calls."""
+    """One of the calls."""
 
     def initialize(self, call: str, backing: Backing) -> None:
         """Take the parts."""
@@ -245,6 +260,8 @@ class CallHandler(web.RequestHandler):
 
 
 def _with_wrong_signature(answer: bytes) -> bytes:
+    if not answer.startswith(b"<"):
+        return answer  # a bill: it has none
     fields = xml.parse(answer)
     if "sign" not in fields:
         return answer

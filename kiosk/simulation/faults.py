@@ -5,8 +5,8 @@ place                     faults
 ========================  ==========================================================================================
 unifiedorder, orderquery  `no_answer` nothing done, nothing answered · `late_answer` done, answered `seconds` later ·
 closeorder, refund        `reset` nothing done, connection torn down · `http_500` · `bad_gateway` 502 with HTML (both
-refundquery               nothing done) · `wrong_signature` done · `cut_xml` done, half an answer · `answer_lost`
-calls (all five)          done, connection torn down · any error code, such as `SYSTEMERROR`, `NOTENOUGH` or
+refundquery, downloadbill nothing done) · `wrong_signature` done · `cut_xml` done, half an answer · `answer_lost`
+calls (all six)           done, connection torn down · any error code, such as `SYSTEMERROR`, `NOTENOUGH` or
                           `FREQUENCY_LIMITED`: nothing done, answered with that code
 unifiedorder also         `paid_before_answer` a customer pays, and the notification is sent, before the answer
 jscode2session            `no_answer` · `late_answer` · `reset` · `http_500` · `bad_gateway` · any errcode: `-1`, …
@@ -25,7 +25,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-CALLS = ("unifiedorder", "orderquery", "closeorder", "refund", "refundquery")
+CALLS = ("unifiedorder", "orderquery", "closeorder", "refund", "refundquery", "downloadbill")
 _CALL_FAULTS = frozenset(
     "no_answer late_answer reset http_500 bad_gateway wrong_signature cut_xml answer_lost".split()  # noqa: SIM905 - as in the table above
 )

@@ -1,6 +1,6 @@
 """What the simulated WeChat Pay demands of the fields of each call: presence, length in bytes, form.
 
-The tables of WeChat Pay v2, chapters 9_1 to 9_5. The documents count lengths without saying of what; bytes of UTF-8
+The tables of WeChat Pay v2, chapters 9_1 to 9_6. The documents count lengths without saying of what; bytes of UTF-8
 are the strictest reading.
 """
 
@@ -115,6 +115,11 @@ _TABLES: dict[str, dict[str, _Field]] = {
         "transaction_id": _Field(32),
         "out_trade_no": _Field(32),
         "offset": _Field(8, good=_matches("[0-9]+")),
+    },
+    "downloadbill": {
+        **_COMMON,
+        "bill_date": _Field(8, required=True, good=_matches("20[0-9]{6}")),
+        "bill_type": _Field(8, good=_matches("ALL")),
     },
 }
 _ONE_OF = {

@@ -230,7 +230,7 @@ class WeChatSimulator:
     def _application(self) -> web.Application:
         backing = Backing(
             clock=self._clock,
-            desk=Desk(self.ledger, self.merchant),
+            desk=Desk(self.ledger, self.merchant, self._clock),
             faults=self.faults,
             stopping=self._stopping,
             settle=self.settle,

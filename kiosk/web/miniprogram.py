@@ -48,9 +48,9 @@ MAX_TOKEN_CHARACTERS = 128  # ours have 43; what is longer is not even looked fo
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Counter:
-    """The parts that serve a customer, and how often each may be asked."""
+    """The parts that serve a customer, and how often each may be asked. `settings` change with a new ini."""
 
     settings: Settings
     miniprogram: MiniProgramSettings

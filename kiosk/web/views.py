@@ -22,9 +22,9 @@ from kiosk.storefront import Storefront
 from kiosk.story import sentence
 
 
-@dataclass(frozen=True)
+@dataclass
 class Site:
-    """The parts that a technician looks at and acts on."""
+    """The parts that a technician looks at and acts on. `settings` are replaced when a new ini is taken."""
 
     settings: Settings
     journal: Journal

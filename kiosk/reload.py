@@ -1,0 +1,46 @@
+"""What of a changed kiosk.ini a running machine takes at once: products and slots. Pure.
+
+Everything else (merchant, listeners, devices) is built into parts that hold connections, threads and ports: it is
+taken at the next restart, and `merge` names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from typing import Any
+
+from kiosk.settings import Settings
+
+# Where the ini calls a value otherwise than the settings do; `_seconds` at the end of a name never stands in the ini.
+_KEYS = {"api_token": "api_token_file", "app_secret": "app_secret_file", "width": "size", "height": "size"}
+_SECTIONS = ("kiosk", "wechatpay", "miniprogram", "callbacks", "web", "display", "dispenser")
+
+
+def merge(running: Settings, read: Settings) -> tuple[Settings, tuple[str, ...]]:
+    """The settings to go on with, and what else has changed in the ini: `[section] key` each, without values."""
+    waiting = tuple(
+        dict.fromkeys(
+            name
+            for section in _SECTIONS
+            for name in _differences(section, getattr(running, section), getattr(read, section))
+        )
+    )
+    return replace(running, products=read.products, slots=read.slots), waiting
+
+
+def _differences(section: str, before: Any, after: Any) -> Iterator[str]:
+    if before == after:
+        return
+    if before is None or after is None:
+        yield f"[{section}]"
+        return
+    for field in fields(before):
+        old, new = getattr(before, field.name), getattr(after, field.name)
+        if old == new:
+            continue
+        if field.name in {"xy", "listen"} or section == "callbacks":
+            # A section of its own, or one key made of several values.
+            yield from _differences("xy", old, new) if field.name == "xy" else [f"[{section}] listen"]
+        else:
+            yield f"[{section}] {_KEYS.get(field.name, field.name.removesuffix('_seconds'))}"
