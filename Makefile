@@ -42,8 +42,8 @@ BUILD_TOOLS := $(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pypro
 
 lock: setup-dev ## resolve the newest versions into requirements.lock and requirements-dev.lock
 	@$(BIN)/pip install --quiet uv
-	@$(BUILD_TOOLS) | $(COMPILE) --output-file requirements.lock
-	@$(BUILD_TOOLS) | $(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	@$(BUILD_TOOLS) | $(COMPILE) --extra window --output-file requirements.lock
+	@$(BUILD_TOOLS) | $(COMPILE) --extra window --group dev --constraint requirements.lock --output-file requirements-dev.lock
 
 setup:
 	@PYTHON='$(PYTHON)' sh .ci/setup.sh run

@@ -27,6 +27,7 @@ def test_the_locks_hold_what_the_project_asks_for(lock: str) -> None:
     """Every requirement of pyproject.toml, build tools included, is pinned to a version that fulfils it."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
     wanted = project["build-system"]["requires"] + project["project"]["dependencies"]
+    wanted += project["project"]["optional-dependencies"]["window"]
     if lock == "requirements-dev.lock":
         wanted += project["dependency-groups"]["dev"]
     versions = pinned(lock)
