@@ -85,8 +85,8 @@ def plan(width: int, height: int, count: int, modules: int, two_lines: bool) -> 
         if grids:
             break
     _, columns, rows, tile, module_pixels = max(grids, key=lambda grid: grid[0])
-    places = _places(body, space, columns, rows, per_page)
-    return Plan(space, header, body, places, pages, module_pixels, tile)
+    stand = places(body, space, columns, rows, per_page)
+    return Plan(space, header, body, stand, pages, module_pixels, tile)
 
 
 Score = tuple[float, ...]
@@ -191,14 +191,15 @@ def _type_size(wanted: float) -> int:
     return max(SMALLEST_TYPE, min(LARGEST_TYPE, int(wanted)))
 
 
-def _places(body: Box, space: int, columns: int, rows: int, tiles: int) -> tuple[Box, ...]:
+def places(body: Box, space: int, columns: int, rows: int, tiles: int) -> tuple[Box, ...]:
+    """The boxes of the first `tiles` places of a grid, row by row."""
     width = (body.width - space * (columns + 1)) // columns
     height = (body.height - space * (rows + 1)) // rows
     left = (body.width - columns * width - (columns - 1) * space) // 2
     top = body.top + (body.height - rows * height - (rows - 1) * space) // 2
-    places = []
+    boxes = []
     for number in range(tiles):
         row, column = divmod(number, columns)
         x, y = left + column * (width + space), top + row * (height + space)
-        places.append(Box(x, y, x + width, y + height))
-    return tuple(places)
+        boxes.append(Box(x, y, x + width, y + height))
+    return tuple(boxes)

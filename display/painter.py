@@ -8,12 +8,16 @@ from PIL import Image, ImageDraw
 
 from display import layout, palette, qr
 from display.fonts import font
+from display.keypad_layout import KeypadPlan, keypad_plan
+from display.large_layout import large_plan
 from display.palette import text_in
+from display.parts import Card, Keyed, Part, Picture, Words, lines_in, paint_code, paint_placeholder
 from display.pictures import product_picture
-from display.scene import Notice, NoticeKind, Phase, Scene, Tile, TileState
+from display.scene import LargeCode, Notice, NoticeKind, Phase, Scene, Tile, TileState
 from display.screen import Box
 
 USUAL_CODE_MODULES = 29 + 2 * qr.QUIET_MODULES  # version 3: what WeChat's own code_url needs
+_SELLING = {Phase.FOR_SALE, Phase.KEYPAD}
 _NOTICE_GROUND = {
     NoticeKind.VENDING: palette.GROUND,
     NoticeKind.TAKE_GOODS: palette.GOOD,
@@ -44,9 +48,12 @@ class Painter:
         """Paint page `page` (counted from 0, taken modulo the number of pages)."""
         if scene.notice is not None and scene.notice.kind is NoticeKind.VENDING:
             whole = Box(0, 0, *self._size)
-            pages = self._plan(scene).pages if scene.phase is Phase.FOR_SALE and scene.tiles else 1
-            return Painted(self._image, self._put({whole: scene.notice}), pages)
+            return Painted(self._image, self._put({whole: scene.notice}), self._pages(scene))
         header = layout.header_box(*self._size)
+        if scene.phase in _SELLING and scene.large is not None:
+            return Painted(self._image, self._put(self._alone(scene, scene.large)), self._pages(scene))
+        if scene.phase is Phase.KEYPAD and scene.tiles:
+            return self._keypad(scene, page)
         if scene.phase is not Phase.FOR_SALE or not scene.tiles:
             body = Box(0, header.bottom, *self._size)
             content = {header: _Header.of(scene, ""), body: _Still(scene.headline, scene.explanation)}
@@ -58,6 +65,53 @@ class Painter:
         content = {plan.header: _Header.of(scene, label)}
         content |= {box: _Placed(tile, plan) for box, tile in zip(plan.tiles, tiles, strict=False)}
         return Painted(self._image, self._put(content), plan.pages)
+
+    def _keypad(self, scene: Scene, page: int) -> Painted:
+        plan = self._keypad_plan(scene)
+        page %= plan.pages
+        label = scene.page_label.format(page=page + 1, pages=plan.pages) if plan.pages > 1 else ""
+        tiles = scene.tiles[page * len(plan.tiles) : (page + 1) * len(plan.tiles)]
+        size = round(plan.headline.height * 0.48)
+        content: dict[Box, object] = {
+            plan.header: _Header.of(scene, label),
+            plan.headline: Words(scene.headline, size, palette.TEXT),
+        }
+        content |= {box: Keyed(tile, plan) for box, tile in zip(plan.tiles, tiles, strict=False)}
+        return Painted(self._image, self._put(content), plan.pages)
+
+    def _alone(self, scene: Scene, large: LargeCode) -> dict[Box, object]:
+        """One product and its code, every part for itself: a countdown repaints nothing but its line."""
+        tile = large.tile
+        self._modules = max(self._modules, qr.modules(tile.code) if tile.code is not None else 0)
+        plan = large_plan(*self._size, self._modules, two_lines=False)
+        if font(plan.type_size).getlength(tile.name) > plan.name.width:
+            plan = large_plan(*self._size, self._modules, two_lines=True)
+        size, quiet = plan.type_size, max(layout.SMALLEST_TYPE, round(plan.type_size * 0.8))
+        scan = tile.caption if tile.state is TileState.FOR_SALE and tile.code is not None else ""
+        content: dict[Box, object] = {
+            layout.header_box(*self._size): _Header.of(scene, ""),
+            plan.name: Words(tile.name, size, palette.TEXT, 2),
+            plan.price: Words(tile.price, plan.price_size, palette.TEXT),
+            plan.card: Card(tile, plan.module_pixels, plan.price_size),
+            plan.caption: Words(scan, size, palette.SCAN),
+            plan.countdown: Words(large.countdown, quiet, palette.TEXT),
+            plan.hint: Words(large.hint, quiet, palette.QUIET_TEXT),
+        }
+        if plan.picture is not None:
+            content[plan.picture] = Picture.of(tile)
+        return content
+
+    def _pages(self, scene: Scene) -> int:
+        """How many pages the tiles have that are covered now."""
+        if not scene.tiles or scene.phase not in _SELLING:
+            return 1
+        return self._plan(scene).pages if scene.phase is Phase.FOR_SALE else self._keypad_plan(scene).pages
+
+    def _keypad_plan(self, scene: Scene) -> KeypadPlan:
+        plan = keypad_plan(*self._size, len(scene.tiles), two_lines=False)
+        face = font(plan.tile.type_size)
+        two_lines = any(face.getlength(tile.name) > plan.tile.name.width for tile in scene.tiles)
+        return keypad_plan(*self._size, len(scene.tiles), two_lines=two_lines)
 
     def _plan(self, scene: Scene) -> layout.Plan:
         # Codes only grow: a tile whose code is being made must not make the page jump.
@@ -94,6 +148,8 @@ class Painter:
                 self._still(box, thing)
             case Notice():
                 self._vending(thing)
+            case Part():
+                thing.paint(self._image, self._draw, box)
 
     # Parts -------------------------------------------------------------------------------------------------
 
@@ -216,35 +272,20 @@ class Painter:
         self._draw.rounded_rectangle((box.left, box.top, box.right - 1, box.bottom - 1), plan.unit, palette.CARD)
 
         def at(part: Box) -> Box:
-            return Box(part.left + box.left, part.top + box.top, part.right + box.left, part.bottom + box.top)
+            return part.moved(box.left, box.top)
 
-        gone = tile.state is TileState.SOLD_OUT
         if parts.picture is not None:
-            place = at(parts.picture)
-            picture = product_picture(tile.picture, tile.name, tile.product_id, place.width)
-            shown = palette.grey(picture) if gone else picture
-            x = place.left + (place.width - shown.width) // 2
-            self._image.paste(shown, (x, place.top + (place.height - shown.height) // 2), shown)
-        colour = palette.QUIET_TEXT if gone else palette.TEXT
-        lines = 2 if parts.name.height > parts.type_size * 1.9 else 1
+            Picture.of(tile).paint(self._image, self._draw, at(parts.picture))
+        colour = palette.QUIET_TEXT if tile.state is TileState.SOLD_OUT else palette.TEXT
+        lines = lines_in(parts.name, parts.type_size)
         text_in(self._draw, at(parts.name), tile.name, parts.type_size, colour, lines=lines)
         text_in(self._draw, at(parts.price), tile.price, parts.price_size, colour)
         code, caption = at(parts.code), at(parts.caption)
         if tile.state is TileState.FOR_SALE and tile.code is not None:
-            self._code(code, tile.code, plan)
+            paint_code(self._image, self._draw, code, tile.code, plan.module_pixels)
             text_in(self._draw, caption, tile.caption, parts.type_size, palette.SCAN)
             return
-        self._draw.rounded_rectangle((code.left, code.top, code.right - 1, code.bottom - 1), plan.unit, palette.PANEL)
-        inner = Box(code.left + plan.unit, code.top, code.right - plan.unit, code.bottom)
-        text_in(self._draw, inner, tile.caption, parts.price_size, colour, lines=2)
-
-    def _code(self, card: Box, text: str, plan: layout.Plan) -> None:
-        """The code in whole pixels, in the middle of its white card: nothing is ever drawn over it."""
-        self._draw.rectangle((card.left, card.top, card.right - 1, card.bottom - 1), palette.PAPER)
-        code = qr.paint(text, plan.module_pixels)
-        self._image.paste(
-            code, (card.left + (card.width - code.width) // 2, card.top + (card.height - code.height) // 2)
-        )
+        paint_placeholder(self._draw, code, tile.caption, parts.price_size, colour)
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,17 @@ class Tile:
     price: str  # as it is to be read: "¥3.50"
     picture: Path | None
     state: TileState
-    caption: str  # the line at the code: "微信扫一扫", "已售罄", "正在生成…", "已付款"
+    caption: str  # the line at the code: "微信扫一扫", "已售罄", "正在生成…", "已付款", "按 23"
     code: str | None = None  # the text of the QR code
+
+
+@dataclass(frozen=True)
+class LargeCode:
+    """One product alone, its code as large as the screen allows: somebody has chosen it."""
+
+    tile: Tile  # PREPARING and PAID show a placeholder
+    countdown: str = ""  # how long it stands: "还剩 58 秒"
+    hint: str = ""  # how to leave: "点击其他位置返回"
 
 
 class NoticeKind(enum.Enum):
@@ -62,19 +71,24 @@ class Phase(enum.Enum):
 
     STARTING = "starting"
     FOR_SALE = "for_sale"
+    KEYPAD = "keypad"  # products and prices without codes: the customer chooses on the machine's own keypad
     OUT_OF_SERVICE = "out_of_service"
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that is to be seen. Outside FOR_SALE no code is painted, whatever `tiles` holds."""
+    """Everything that is to be seen.
+
+    `tiles` have their codes painted in FOR_SALE only; `large` takes their place in FOR_SALE and KEYPAD.
+    """
 
     phase: Phase
     machine_name: str
     machine_number: str  # for claims: "编号 lobby-1"
     help_line: str  # "微信扫码付款，自动出货"
-    headline: str = ""  # STARTING and OUT_OF_SERVICE: the large words
+    headline: str = ""  # KEYPAD: what to do; STARTING and OUT_OF_SERVICE: the large words
     explanation: str = ""  # STARTING and OUT_OF_SERVICE: the reason in a customer's words
     tiles: tuple[Tile, ...] = ()
+    large: LargeCode | None = None
     notice: Notice | None = None
     page_label: str = "{page} / {pages}"  # how a page counter reads, when the tiles need more than one page

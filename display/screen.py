@@ -26,6 +26,10 @@ class Box(NamedTuple):
         """Pixels from top to bottom."""
         return self.bottom - self.top
 
+    def moved(self, right: int, down: int) -> Box:
+        """The same rectangle, so many pixels further."""
+        return Box(self.left + right, self.top + down, self.right + right, self.bottom + down)
+
 
 class ScreenError(Exception):
     """The screen cannot show anything now; the sentence names it and says what to do."""

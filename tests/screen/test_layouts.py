@@ -205,6 +205,7 @@ class TestContrast:
             (palette.QUIET_TEXT, palette.CARD),
             (palette.QUIET_TEXT, palette.PANEL),
             (palette.SCAN, palette.CARD),
+            (palette.SCAN, palette.GROUND),
             (palette.GROUND, palette.SCAN),
         ],
     )
