@@ -17,6 +17,7 @@ from kiosk.settings import (
     InDoubt,
     KioskSettings,
     ListenAddress,
+    MdbSettings,
     MiniProgramSettings,
     NativeMode,
     Product,
@@ -30,9 +31,12 @@ from kiosk.settings import (
 
 SECTIONS = ("kiosk", "wechatpay", "miniprogram", "callbacks", "web", "display", "dispenser")
 DRIVER_SECTIONS = ("xy", "modbus", "tcn", "mdb")  # each only with that driver
-DRIVERS_TO_COME = (DispenserDriver.MODBUS, DispenserDriver.TCN, DispenserDriver.MDB)
+DRIVERS_TO_COME = (DispenserDriver.MODBUS, DispenserDriver.TCN)
 BAUDRATES = (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400)
-ADDRESSES = {DispenserDriver.XY: (1, 65535)}  # XY counts in two bytes; its 0 means "cancelled"
+ADDRESSES = {
+    DispenserDriver.XY: (1, 65535),  # XY counts in two bytes; its 0 means "cancelled"
+    DispenserDriver.MDB: (0, 65534),  # MDB/ICP 4.2, 7.4.2: FFFF means that the machine does not tell
+}
 ADDRESSES_OF_OTHERS = (0, 65535)
 MAX_SECRET_BYTES = 4096  # no key or token is longer; a larger file is some other file
 MAX_PRICE_FEN = 50_000_00  # no vending machine sells dearer: a larger figure is a slip
@@ -61,6 +65,11 @@ class _Language(enum.Enum):
 class _Repeat(enum.Enum):
     NEVER = "never"
     VENDOR = "vendor"
+
+
+class _MdbAddress(enum.Enum):
+    FIRST = "0x10"
+    SECOND = "0x60"
 
 
 class _Profile(enum.Enum):
@@ -228,7 +237,7 @@ def _dispenser(ini: IniFile) -> DispenserSettings:
     port = section.raw("port")
     if port is not None and "://" not in port:
         port = str(section.path("port"))
-    if driver is DispenserDriver.XY and "port" not in section:
+    if driver in {DispenserDriver.XY, DispenserDriver.MDB} and "port" not in section:
         section.note("port", "is missing; it must be the serial port of the board, best one of /dev/serial/by-id")
     for name in DRIVER_SECTIONS:
         if name in ini and name != section.raw("driver"):
@@ -244,6 +253,7 @@ def _dispenser(ini: IniFile) -> DispenserSettings:
         baudrate=section.integer("baudrate", 0, choices=BAUDRATES) or None,
         vend_timeout_seconds=section.integer("vend_timeout", 60, low=5, high=600),
         xy=_xy(ini.section("xy")) if driver is DispenserDriver.XY else XySettings(),
+        mdb=_mdb(ini) if driver is DispenserDriver.MDB else MdbSettings(),
     )
 
 
@@ -254,6 +264,28 @@ def _xy(section: Section) -> XySettings:
         repeat=section.choice("repeat", _Repeat, _Repeat.NEVER).value,
         poll_interval_ms=section.integer("poll_interval_ms", 100, choices=range(100, 2001, 100)),
         sales_counter=section.boolean("sales_counter", default=False),
+    )
+
+
+def _mdb(ini: IniFile) -> MdbSettings:
+    section = ini.section("mdb")
+    pay = ini.section("wechatpay")
+    if pay.raw("native_mode") == NativeMode.ONE.value:
+        pay.note(
+            "native_mode", "must be two with [dispenser] driver = mdb: the code is made for what was chosen", "one"
+        )
+    if "miniprogram" in ini:
+        ini.note("[miniprogram]: take it out: with driver = mdb the customer chooses at the machine and nowhere else")
+    word = r"[A-Za-z0-9_-]+=[A-Za-z0-9_.-]+"
+    given = section.text(
+        "settings", "", pattern=rf"{word}( {word})*", right="NAME=VALUE, several separated by a blank"
+    )
+    pairs = (tuple(pair.split("=")) for pair in given.split()) if re.fullmatch(rf"{word}( {word})*", given) else ()
+    return MdbSettings(
+        address=int(section.choice("address", _MdbAddress, _MdbAddress.FIRST).value, 16),
+        currency=section.integer("currency", 156, low=1, high=999),
+        answer_within_seconds=section.integer("answer_within", 60, low=30, high=240),
+        bridge_settings=tuple((name, value) for name, value in pairs),
     )
 
 

@@ -154,6 +154,16 @@ class XySettings:
 
 
 @dataclass(frozen=True)
+class MdbSettings:
+    """[mdb]: the bridge in front of a machine whose customers choose at its own keypad."""
+
+    address: int = 0x10  # as which cashless device of the bus: 0x10 or 0x60
+    currency: int = 156  # ISO 4217, numeric: CNY
+    answer_within_seconds: int = 60  # from the choice until the machine gets its yes or no
+    bridge_settings: tuple[tuple[str, str], ...] = ()  # names and values, as the bridge's maker calls them
+
+
+@dataclass(frozen=True)
 class DispenserSettings:
     """[dispenser] and the section of its driver."""
 
@@ -162,6 +172,7 @@ class DispenserSettings:
     baudrate: int | None  # None: what the protocol uses
     vend_timeout_seconds: int = 60
     xy: XySettings = XySettings()
+    mdb: MdbSettings = MdbSettings()
 
 
 @dataclass(frozen=True)

@@ -6,21 +6,23 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
 from display.painter import Painter
 from display.pictures import forget_pictures
-from display.scene import Notice, NoticeKind, Phase, Scene, SlotMark, Tile, TileState
+from display.scene import LargeCode, Notice, NoticeKind, Phase, Scene, SlotMark, Tile, TileState
 from display.screen import Screen, ScreenError
 from display.test_pattern import test_pattern
 from kiosk.codes import Codes
 from kiosk.database import DatabaseError
 from kiosk.dispatcher import Dispatcher
 from kiosk.journal import Journal
+from kiosk.keypad import KeypadSales, Offer
 from kiosk.orders import Order, OrderState
 from kiosk.payments.gateway import PaymentGateway
 from kiosk.readiness import Readiness
@@ -69,8 +71,12 @@ class Storefront:
         gateway: PaymentGateway,
         speaker: Speaker,
         open_screen: Callable[[], Screen],
+        keypad: KeypadSales | None = None,
     ) -> None:
-        """`open_screen` is called in a thread, at the start and when the screen was lost; raises `ScreenError`."""
+        """`open_screen` is called in a thread, at the start and when the screen was lost; raises `ScreenError`.
+
+        `keypad`: where the customer chooses at the machine itself, what was chosen.
+        """
         self._settings = settings
         self._journal = journal
         self._shelf = shelf
@@ -80,6 +86,7 @@ class Storefront:
         self._gateway = gateway
         self._speaker = speaker
         self._open_screen = open_screen
+        self._keypad = keypad
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="painter")
         self._dirty = asyncio.Event()
         self._result: _Result | None = None
@@ -93,6 +100,8 @@ class Storefront:
         journal.subscribe(self._on_change)
         for source in (shelf.on_change, readiness.on_change, dispatcher.on_vend):
             source(self._dirty.set)
+        if keypad is not None:
+            keypad.on_change(self._dirty.set)
 
     def take(self, settings: Settings) -> None:
         """Show the products of these settings, their pictures read anew."""
@@ -165,6 +174,8 @@ class Storefront:
             return self._still(Phase.STARTING, words.starting, words.starting_text)
         if self._readiness.blocked and self._dispatcher.vend is None:
             return self._still(Phase.OUT_OF_SERVICE, words.out_of_service, self._readiness.explanation)
+        if self._keypad is not None:
+            return self._at_keypad(self._keypad)
         return Scene(
             phase=Phase.FOR_SALE,
             machine_name=self._settings.kiosk.name,
@@ -206,6 +217,53 @@ class Storefront:
             caption=caption,
             code=code,
         )
+
+    def _at_keypad(self, keypad: KeypadSales) -> Scene:
+        """What can be chosen, or what was chosen with its code."""
+        words = self._speaker.words
+        return Scene(
+            phase=Phase.KEYPAD,
+            machine_name=self._settings.kiosk.name,
+            machine_number=words.machine_number.format(id=self._settings.kiosk.id),
+            help_line=words.keypad_help,
+            headline=keypad.refusal or words.keypad,
+            tiles=tuple(map(self._keyed_tile, self._settings.products)),
+            large=None if keypad.offer is None else self._chosen(keypad.offer),
+            notice=self._notice(),
+            page_label=words.page,
+        )
+
+    def _keyed_tile(self, product: Product) -> Tile:
+        """A product with the keys that choose it: the numbers of its slots that sell now."""
+        tile = self._tile(product)
+        if tile.state is not TileState.PREPARING:
+            return tile
+        keys = " / ".join(
+            slot.id for slot, record in self._shelf.slots() if slot.product_id == product.id and record.sellable
+        )
+        return replace(tile, state=TileState.FOR_SALE, caption=self._speaker.words.keypad_keys.format(keys=keys))
+
+    def _chosen(self, offer: Offer) -> LargeCode:
+        words = self._speaker.words
+        code = offer.code_url
+        if offer.paid:
+            state, caption = TileState.PAID, words.just_paid
+        elif code is None:
+            state, caption = TileState.PREPARING, words.preparing
+        else:
+            state, caption = TileState.FOR_SALE, words.scan
+        tile = Tile(
+            product_id=offer.product.id,
+            name=self._name(offer.product),
+            price=price_text(offer.price_fen),
+            picture=offer.product.image,
+            state=state,
+            caption=caption,
+            code=code,
+        )
+        left = math.ceil(offer.until - asyncio.get_running_loop().time())
+        countdown = words.keypad_left.format(seconds=left) if code is not None else ""
+        return LargeCode(tile, countdown=countdown, hint="" if offer.paid else words.keypad_hint)
 
     def _miniprogram(self) -> tuple[Tile, ...]:
         """The code that opens the mini-program, where the ini asks for it and something can be bought."""
@@ -310,9 +368,20 @@ class Storefront:
                 ends = [turn_at] if pages > 1 else []
                 ends += [self._result.until] if self._result is not None else []
                 ends += [self._pattern_until] if scene is None else []
+                ends += self._next_second()
                 wait = max(0.0, min(ends) - loop.time()) if ends else None
             if await happens(self._dirty, wait):
                 await asyncio.sleep(GATHER_SECONDS)
+
+    def _next_second(self) -> list[float]:
+        """When a countdown, or a sentence in its place, reads otherwise; the loop's clock."""
+        keypad = self._keypad
+        if keypad is None:
+            return []
+        now = asyncio.get_running_loop().time()
+        if keypad.offer is not None and keypad.offer.code_url is not None:
+            return [keypad.offer.until - math.ceil(keypad.offer.until - now) + 1]
+        return [now + 1] if keypad.refusal else []
 
     def _paint_anew(self) -> None:
         """In the painter's thread: the next picture is painted as if it were the first."""

@@ -35,6 +35,14 @@ class Words:
     order_closed: str  # in the mini-program
     refund_reason: str
     miniprogram: str  # the name of its code on the screen
+    # Where the customer chooses at the machine's own keypad
+    keypad: str
+    keypad_help: str
+    keypad_keys: str
+    keypad_left: str
+    keypad_hint: str
+    keypad_unknown: str
+    keypad_too_late: str
 
 
 WORDS = {
@@ -64,6 +72,13 @@ WORDS = {
         order_closed="订单已关闭，请重新下单",
         refund_reason="未能出货，自动退款",
         miniprogram="小程序购买",
+        keypad="请在键盘上选择商品",
+        keypad_help="选好商品后微信扫码付款，付款后自动出货",
+        keypad_keys="按 {keys}",
+        keypad_left="还剩 {seconds} 秒",
+        keypad_hint="如需更换，请在机器上取消后重新选择",
+        keypad_unknown="这个号码没有商品，请重新选择",
+        keypad_too_late="付款时间已到，请重新选择",
     ),
     "en": Words(
         machine_number="No. {id}",
@@ -91,6 +106,13 @@ WORDS = {
         order_closed="This order is closed: please make a new one",
         refund_reason="Could not be delivered: automatic refund",
         miniprogram="Mini-program",
+        keypad="Choose on the keypad",
+        keypad_help="Choose, then scan with WeChat and pay: your goods drop by themselves",
+        keypad_keys="Press {keys}",
+        keypad_left="{seconds} s left",
+        keypad_hint="To change it, cancel at the machine and choose again",
+        keypad_unknown="There is nothing under that number: please choose again",
+        keypad_too_late="The time to pay is over: please choose again",
     ),
 }
 

@@ -116,7 +116,7 @@ def read(line: str) -> list[Message]:
 
 def _read_one(line: str) -> Message | None:
     match line.split(","):
-        case ["v", firmware, cpu_id]:
+        case ["v", firmware, cpu_id] if re.fullmatch("[ -~]{1,40}", firmware) and re.fullmatch("[ -~]{1,40}", cpu_id):
             return Version(firmware, cpu_id)
         case ["h", *words]:
             return Hardware(",".join(words))

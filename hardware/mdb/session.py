@@ -28,6 +28,8 @@ class MdbTiming:
     answer_seconds: float = 2.0  # a bridge answers in milliseconds; this is for a busy computer
     retry_seconds: float = 3.0  # between two attempts to set up a bridge that does not answer
     heartbeat_seconds: float = 5.0  # a dead bridge is found out in about 10 s
+    # A bridge tells each state once. Who has heard for so long that nobody can choose may have missed the last one.
+    stale_seconds: float = 60.0
     # Before the bridge is told anything: words about a vend that an earlier process approved are heard first.
     listen_seconds: float = 1.0
     recall_seconds: float = 20.0  # the longest turn of usual machines: the last word about a vend has come by then
@@ -37,6 +39,7 @@ class MdbTiming:
     shortest_vend_seconds: float = 0.5
 
 
+SETTING_TRIES = 3  # a line may be damaged; to set the same thing again is harmless
 MISSES = 2  # heartbeats without an answer until the bridge counts as silent: one may be lost
 
 _REASONS = {
@@ -245,6 +248,7 @@ class Session:
     async def _converse(self) -> None:
         """From the moment that the line is up until it is lost."""
         if self.untouched:
+            await self._version_told()
             await asyncio.sleep(self._timing.listen_seconds)
             await self._may_set_up.wait()
         while True:
@@ -258,12 +262,17 @@ class Session:
 
     async def _keep_asking(self) -> None:
         """Return when the bridge is to be set up again: it has started anew, or has fallen silent."""
-        missed = 0
+        loop = asyncio.get_running_loop()
+        missed, good_at = 0, loop.time()
         while missed < MISSES:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._timing.heartbeat_seconds):
                     await self._again.wait()
                     return
+            if self._busy() or not self.reason:
+                good_at = loop.time()
+            elif loop.time() - good_at > self._timing.stale_seconds:
+                return
             if not self._busy():
                 missed = 0 if await self._version_told() else missed + 1
         self._begin_again(self._silence())
@@ -278,14 +287,19 @@ class Session:
         await self._ask(codec.OFF, Switched, Stands, Refuses)
         self._refused = []
         for name, value in self._settings:
-            answer = await self._ask(codec.setting(name, value), SettingTaken, Refuses)
-            if not isinstance(answer, SettingTaken):
+            if not await self._setting_taken(codec.setting(name, value)):
                 self._refused.append(f"{name}={value}")
         if self._refused:
             logger.warning("the bridge refused the setting %s", ", ".join(self._refused))
         if await self._ask(codec.ON, Switched, Stands) is None:
             return f"the bridge at {self._port} does not switch the cashless device on"
         return ""
+
+    async def _setting_taken(self, line: bytes) -> bool:
+        for _ in range(SETTING_TRIES):
+            if isinstance(await self._ask(line, SettingTaken, Refuses), SettingTaken):
+                return True
+        return False
 
     async def _version_told(self) -> bool:
         self._versions_due += 1
