@@ -17,7 +17,8 @@ from typing import Any
 from scenario_kit import free_port
 from tornado.httpclient import AsyncHTTPClient
 
-from hardware.xy.simulator import XyBoard, read_ledger
+from hardware.simulated_board import read_ledger
+from hardware.xy.simulator import XyBoard
 from kiosk.audit import audit
 from kiosk.config import load
 from kiosk.journal import JOURNAL_FILE, read_orders, read_story
