@@ -51,8 +51,10 @@ def obey(board: SimulatedBoard, line: str) -> str:
                 board.replug()
             case "damage":
                 board.damage_next(Damage(argument))
+            case _ if word in board.own_words:
+                board.own_words[word](argument)
             case _:
-                return HELP
+                return "\n".join((HELP, *(f"also: {own}" for own in board.own_words)))
     except ValueError:
         return HELP
     return ""

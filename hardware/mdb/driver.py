@@ -126,6 +126,8 @@ class MdbDispenser:
 
     def prepare(self, address: int) -> str:
         """See `Dispenser`: JSON with the choice's serial (null: none for this address), its amount, the bridge."""
+        if not 0 <= address < codec.UNKNOWN_ITEM:
+            raise ValueError(f"no machine has an item {address}: MDB numbers them from 0 to {codec.UNKNOWN_ITEM - 1}")
         question = self._question if self._question and self._question.choice.address == address else None
         self._prepared = (address, question)
         return json.dumps(
@@ -141,7 +143,7 @@ class MdbDispenser:
     async def vend(self, address: int) -> VendResult:
         """See `Dispenser` and `Keypad`: says yes to the choice that the last `prepare` bound."""
         if self._vend is not None:
-            raise RuntimeError("a vend is open already; the machine serves one customer at a time")
+            raise RuntimeError("a vend is open already; the machine takes one order at a time")
         if self._prepared is None or self._prepared[0] != address:
             self.prepare(address)
         assert self._prepared is not None  # noqa: S101 - set by `prepare`
@@ -178,7 +180,7 @@ class MdbDispenser:
         An earlier process's vend can be heard of until this one sets the bridge up, which waits for that.
         """
         if self._vend is not None or self._recall is not None:
-            raise RuntimeError("a vend or a recall is open already; the machine serves one customer at a time")
+            raise RuntimeError("a vend or a recall is open already; the machine takes one order at a time")
         choice, bridge = _read_evidence(evidence)
         ours = choice is not None and choice == self._approved
         if not ours and (choice is None or not self._session.untouched):

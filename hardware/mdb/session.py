@@ -96,10 +96,12 @@ class Session:
         self._may_set_up.set()
         self._refused: list[str] = []
         self._version: Version | None = None
+        self._identity = ""  # the processor's number of the first bridge that answered: this one is driven
+        self._last_in = self._last_out = b""
         self._hardware = ""
         self._last_restart = ""
         self._lines_in = 0
-        self._unread = 0
+        self._noise_bytes = 0  # of lines that could not be understood
         self.untouched = True  # this process has told the bridge nothing yet that ends a session
 
     @property
@@ -121,24 +123,25 @@ class Session:
 
     @property
     def bridge_id(self) -> str:
-        """The number of the bridge's processor; empty while it is not known."""
+        """The number of the processor of the bridge that is there now; empty while it is not known."""
         return "" if self._version is None else self._version.cpu_id
 
     @property
     def facts(self) -> tuple[Fact, ...]:
         """What is known of bridge, machine and line."""
         return (
-            Fact("bridge_id", self.bridge_id),
+            Fact("port", self._port),
+            Fact("identity", self.bridge_id),
             Fact("bridge_firmware", "" if self._version is None else self._version.firmware),
             Fact("bridge_hardware", self._hardware),
             Fact("cashless_state", "" if self._state is None else self._state.value),
             Fact("settings_refused", ", ".join(self._refused)),
             Fact("last_restart", self._last_restart),
             Fact("lines_in", self._lines_in),
-            Fact("lines_not_understood", self._unread),
-            Fact("bytes_in", self._link.bytes_in, "B"),
-            Fact("bytes_out", self._link.bytes_out, "B"),
-            Fact("losses", self._link.losses),
+            Fact("noise_bytes", self._noise_bytes),
+            Fact("reconnects", self._link.losses),
+            Fact("last_frame_in", self._last_in.hex(" ")),
+            Fact("last_frame_out", self._last_out.hex(" ")),
         )
 
     def start(self) -> None:
@@ -156,6 +159,7 @@ class Session:
     def write(self, line: bytes) -> bool:
         """Send a line; False if it did not go out whole: see `SerialLink.write`."""
         logger.debug("to the bridge: %r", line)
+        self._last_out = line
         return self._link.write(line)
 
     @contextlib.contextmanager
@@ -172,7 +176,7 @@ class Session:
     def _up(self) -> None:
         self._lines.reset()
         self._versions_due = 0
-        self._trouble = f"the bridge at {self._port} is being set up"
+        self._trouble = f"the MDB bridge at {self._port} is being set up"
         self._state = None
         self._task = asyncio.get_running_loop().create_task(self._converse(), name=f"MDB bridge {self._port}")
         self._on_change()
@@ -195,9 +199,10 @@ class Session:
     def _bytes_came(self, data: bytes) -> None:
         for line in self._lines.feed(data):
             self._lines_in += 1
+            self._last_in = line.encode("ascii", "replace")
             messages = codec.read(line)
             if not messages:
-                self._unread += 1
+                self._noise_bytes += len(line)
                 logger.info("not understood from the bridge: %r", line)
             for message in messages:
                 logger.debug("from the bridge: %s", message)
@@ -226,12 +231,12 @@ class Session:
                 self._on_message(message)
 
     def _take_version(self, version: Version) -> None:
-        if self._version is not None and self._version.cpu_id != version.cpu_id:
-            logger.warning("another bridge: %s took the place of %s", version.cpu_id, self._version.cpu_id)
+        if version == self._version:  # once alone may be a damaged line
+            self._identity = self._identity or version.cpu_id
         self._version = version
         if self._versions_due:
             self._versions_due -= 1
-        elif not self._trouble:
+        elif not self._trouble or self._busy():
             self._last_restart = datetime.now(UTC).isoformat(timespec="seconds")
             self._begin_again("the bridge has started anew")
 
@@ -282,6 +287,11 @@ class Session:
         self._versions_due = 0
         if not await self._version_told():
             return self._silence()
+        if self.bridge_id != (self._identity or self.bridge_id):
+            return (
+                f"another board answers on {self._port}: the bridge {self.bridge_id}, not {self._identity} "
+                "as before; put the cables right, or restart the machine if the bridge was exchanged"
+            )
         await self._ask(codec.HARDWARE, Hardware)
         self.untouched = False
         await self._ask(codec.OFF, Switched, Stands, Refuses)
@@ -292,7 +302,7 @@ class Session:
         if self._refused:
             logger.warning("the bridge refused the setting %s", ", ".join(self._refused))
         if await self._ask(codec.ON, Switched, Stands) is None:
-            return f"the bridge at {self._port} does not switch the cashless device on"
+            return f"the MDB bridge at {self._port} does not switch the cashless device on"
         return ""
 
     async def _setting_taken(self, line: bytes) -> bool:
@@ -306,8 +316,12 @@ class Session:
         return await self._ask(codec.VERSION, Version) is not None
 
     def _silence(self) -> str:
-        what = "speaks no MDB bridge's language" if self._unread else "does not answer"
-        return f"what is at {self._port} {what}: is it the bridge, is its baudrate right, has it power?"
+        if self._noise_bytes:
+            return (
+                f"what comes from {self._port} is no MDB bridge's language: "
+                "is another kind of board connected, or does it use another baud rate?"
+            )
+        return f"the MDB bridge at {self._port} does not answer: has it power, is it the right port?"
 
     async def _ask(self, line: bytes, *kinds: type[Message]) -> Message | None:
         """Send a line and wait for an answer of these kinds; None if none came in its time."""

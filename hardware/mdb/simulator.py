@@ -7,6 +7,7 @@ What a customer does at the machine is done by calling `choose` and `cancel`.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -15,6 +16,13 @@ from hardware.pseudo_terminal import Wire
 from hardware.simulated_board import BOOT_SECONDS, BoardEvent, SimulatedBoard
 
 PRICE = "3.50"  # what every item costs unless `choose` is told otherwise
+# The settings of docs.qibixx.com, "API configuration", that a test may want, with what they may be.
+SETTINGS = {
+    "mdb-addr": "0x(10|60)",
+    "mdb-currency-code": "0x1[0-9]{3}",
+    "mdb-always-idle": "[01]",
+    "mdb-timeout": "[0-9]{1,5}",
+}
 START_SECONDS = 0.02  # how long the VMC takes to find a cashless device and to enable it; real ones take seconds
 
 
@@ -66,6 +74,11 @@ class MdbMachine(SimulatedBoard):
         self._lost_cancels = 0
         self._timers: list[asyncio.TimerHandle] = []
         self._patience: asyncio.TimerHandle | None = None
+        self.own_words = {
+            "choose": lambda words: self.choose(int(words.split()[0]), *words.split()[1:2]),
+            "cancel": lambda _: self.cancel(),
+            "reset": lambda _: self.reset_machine(),
+        }
 
     # The customer, and the machine's own ways.
 
@@ -205,7 +218,7 @@ class MdbMachine(SimulatedBoard):
     def _set(self, name: str, value: str = "") -> None:
         if self._on:
             self._say('c,ERR,"cashless is on"')
-        elif name in self.refuses:
+        elif name in self.refuses or not re.fullmatch(SETTINGS.get(name, "$^"), value):
             self._say('c,ERR,"unknown parameter"')
         else:
             self.settings[name] = value

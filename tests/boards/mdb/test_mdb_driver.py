@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -15,59 +14,11 @@ from mdb_kit import QUICK, hand_bench, mdb_bench
 
 from hardware.dispenser import Cause, Outcome
 from hardware.mdb.driver import MdbDispenser
-from hardware.pseudo_terminal import PseudoTerminal, Wire
-from hardware.simulated_board import read_ledger
 
-WIRES = {
-    "plain": Wire(),
-    "one byte at a time": Wire(piece=1),
-    "noise": Wire(noise=0.01, seed=5),
-    "loss": Wire(loss=0.01, seed=8),
-    "delays": Wire(delay_seconds=0.02),
-}
-SOON_SECONDS = 1.0  # what is not heard by then was lost
 GONE = (Outcome.NOT_DELIVERED, Cause.CHOICE_GONE)
 
 
-async def _comes_true(condition: Callable[[], bool]) -> bool:
-    """Whether a condition comes true soon."""
-    until = asyncio.get_running_loop().time() + SOON_SECONDS
-    while not condition() and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110 - a wire has no event
-        await asyncio.sleep(0.002)
-    return condition()
-
-
 class TestSelling:
-    @pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES.keys())
-    async def test_what_the_driver_believes_is_what_happened(self, wire: Wire, tmp_path: Path) -> None:
-        """On any line: DELIVERED means one item in the machine's ledger, NOT_DELIVERED none, UNKNOWN at most one."""
-        outcomes = []
-        machine = {"wire": wire, "patience_seconds": 2.0}
-        async with mdb_bench(tmp_path, machine=machine, vend_timeout_seconds=1) as here:
-            here.machine.jam(3)
-            for item in (1, 2, 3, 4):
-                booked = len(read_ledger(tmp_path / "drops.jsonl"))
-                for _ in range(100):  # a damaged line keeps a choice from the driver: the customer tries again
-                    await here.ready()
-                    here.machine.choose(item)
-                    if await _comes_true(lambda: here.dispenser.choice is not None):
-                        break
-                    here.machine.cancel()
-                result = await here.dispenser.vend(item)
-                outcomes.append(result.outcome)
-                dropped = [drop.selection for drop in read_ledger(tmp_path / "drops.jsonl")[booked:]]
-                match result.outcome:
-                    case Outcome.DELIVERED:
-                        assert [item] == dropped
-                    case Outcome.NOT_DELIVERED:
-                        # VEND SUCCESS and VEND FAILURE have no checksum, but noise makes neither of the other.
-                        assert [] == dropped
-                    case Outcome.UNKNOWN:
-                        assert dropped in ([], [item])
-        if not wire.loss and not wire.noise:
-            yes, no = Outcome.DELIVERED, Outcome.NOT_DELIVERED
-            assert [yes, yes, no, yes] == outcomes
-
     async def test_a_choice_is_what_the_machine_asks(self, tmp_path: Path) -> None:
         """Item and price as the machine has them; the yes repeats its very text, once."""
         async with mdb_bench(tmp_path) as here:
@@ -314,15 +265,6 @@ class TestAfterTheYes:
 
             assert Outcome.NOT_DELIVERED is (await vend).outcome
 
-    async def test_one_vend_at_a_time(self) -> None:
-        """A second vend beside the first is a mistake of the caller."""
-        async with hand_bench() as here:
-            vend = await here.begin_vend()
-            with pytest.raises(RuntimeError, match="open already"):
-                await here.dispenser.vend(5)
-            here.bridge.say("c,VEND,SUCCESS")
-            await vend
-
 
 class TestRecall:
     @pytest.mark.parametrize(
@@ -442,28 +384,6 @@ class TestSettingUp:
             await wait_until(lambda: "does not answer" in here.dispenser.status.reason, "its silence is noticed")
             here.machine.silent = False
             await here.ready()
-
-    async def test_what_is_no_bridge(self) -> None:
-        """Something that answers in another language is named as such, and gets no yes to anything."""
-        heard = b""
-
-        def answer(data: bytes) -> None:
-            nonlocal heard
-            heard += data
-            line.write(b"\x00\xffwelcome\n")
-
-        line = PseudoTerminal(link=None, wire=Wire(), on_bytes=answer)
-        line.plug()
-        timing = replace(QUICK, answer_seconds=0.1)
-        dispenser = MdbDispenser(port=line.path, timing=timing, link_timing=QUICK_LINK)
-        await dispenser.start()
-        await wait_until(lambda: "no MDB bridge" in dispenser.status.reason, "the stranger is named")
-        result = await dispenser.vend(5)
-        await dispenser.stop()
-        line.unplug()
-
-        assert GONE == (result.outcome, result.cause)
-        assert b"VEND" not in heard
 
     async def test_in_order(self, tmp_path: Path) -> None:
         """Stopped in order, it leaves a machine that takes no choices which nobody would answer."""
