@@ -14,6 +14,8 @@ from pathlib import Path
 from core_values import make_settings
 
 from display.scene import Scene, TileState
+from hardware.mdb.simulator import MdbMachine
+from hardware.simulated_board import SimulatedBoard
 from hardware.xy.simulator import XyBoard
 from kiosk.journal import JOURNAL_FILE
 from kiosk.machine import Machine
@@ -51,7 +53,12 @@ class Bench:
     """The three books side by side: WeChat's, the board's, the machine's."""
 
     def __init__(
-        self, folder: Path, settings: Settings, wechat: WeChatSimulator, wechat_clock: StepClock, board: XyBoard
+        self,
+        folder: Path,
+        settings: Settings,
+        wechat: WeChatSimulator,
+        wechat_clock: StepClock,
+        board: SimulatedBoard,
     ) -> None:
         self.folder = folder
         self.settings = settings
@@ -163,8 +170,12 @@ async def bench(
     wechatpay: dict[str, object] | None = None,
     kiosk: dict[str, object] | None = None,
     vend_timeout_seconds: int = 5,
+    mdb: dict[str, object] | None = None,
 ) -> AsyncIterator[Bench]:
-    """A machine that sells, and its surroundings; `wechatpay` and `kiosk` override values of their sections."""
+    """A machine that sells, and its surroundings; `wechatpay` and `kiosk` override values of their sections.
+
+    `mdb`: it is a machine whose customers choose at its keypad; overrides values of [mdb].
+    """
     port = free_port()
     certificate = folder / "certificate.pem"
     certificate.touch()  # over loopback http it is never shown to anybody, but has to be there
@@ -187,17 +198,23 @@ async def bench(
     await wechat.start()
     pay = replace(pay, api_base=wechat.base_url, backup_api_base=wechat.base_url)
     pay = replace(pay, public_url=pay.public_url if public else None, **(wechatpay or {}))  # type: ignore[arg-type] # names vary
-    board = XyBoard(
-        link=folder / "board",
-        ledger=folder / "drops.jsonl",
-        motor_seconds=MOTOR_SECONDS,
-        answer_window_seconds=ANSWER_WINDOW_SECONDS,
-    )
+    link, ledger = folder / "board", folder / "drops.jsonl"
+    board: SimulatedBoard
+    if mdb is None:
+        board = XyBoard(
+            link=link,
+            ledger=ledger,
+            motor_seconds=MOTOR_SECONDS,
+            answer_window_seconds=ANSWER_WINDOW_SECONDS,
+        )
+    else:
+        board = MdbMachine(link=link, ledger=ledger, motor_seconds=MOTOR_SECONDS)
     await board.start()
     dispenser = replace(
         settings.dispenser,
-        driver=DispenserDriver.XY,
-        port=str(folder / "board"),
+        driver=DispenserDriver.XY if mdb is None else DispenserDriver.MDB,
+        mdb=replace(settings.dispenser.mdb, **(mdb or {})),  # type: ignore[arg-type] # names vary
+        port=str(link),
         vend_timeout_seconds=vend_timeout_seconds,
     )
     if members is not None:
