@@ -13,9 +13,12 @@ from kiosk.settings import (
     DisplayDriver,
     InDoubt,
     ListenAddress,
+    ModbusProfile,
+    ModbusSettings,
     NativeMode,
     SignType,
     Slot,
+    TcnSettings,
     XySettings,
 )
 
@@ -219,6 +222,20 @@ capacity = 999
             assert word in text, word
 
 
+def modbus(keys: str) -> tuple[str, str]:
+    """The change that makes it a machine with a Modbus board, with these keys in its section."""
+    return "driver = fake", f"driver = modbus\nport = /dev/x\n[modbus]\n{keys}"
+
+
+def board(driver: str, address: str, more: str = "") -> tuple[str, str]:
+    """The change that makes it a machine with a board, whose slot has this address."""
+    return (
+        "driver = fake\n\n[product:cola]\nname = 可口可乐\nprice = 3.50\n\n[slot:11]\n",
+        f"driver = {driver}\nport = /dev/x\n\n{more}[product:cola]\nname = 可口可乐\nprice = 3.50\n\n[slot:11]\n"
+        + f"address = {address}\n",
+    )
+
+
 # (what to change, the finding without the file's name)
 BAD = [
     (("id = lobby-1\n", ""), "[kiosk] id: is missing; it must be 1 to 12 of A-Z a-z 0-9 -"),
@@ -285,7 +302,26 @@ BAD = [
     (in_section("display", "size = 319x480"), "[display] size = '319x480': must have sides from 320 to 4096 pixels"),
     (in_section("display", "rotate = 45"), "[display] rotate = '45': must be 0, 90, 180 or 270"),
     (("driver = fake", ""), "[dispenser] driver: is missing; it must be fake, xy, modbus, tcn or mdb"),
-    (("driver = fake", "driver = tcn"), "[dispenser] driver = 'tcn': is not part of this version; use xy"),
+    (("driver = fake", "driver = tcn"), "[dispenser] port: is missing; it must be the serial port of the board"),
+    (modbus("profile = zdm9"), "[modbus] profile = 'zdm9': must be relay or zdm8"),
+    (modbus("unit = 248"), "[modbus] unit = '248': must be a whole number from 1 to 247"),
+    (modbus("pulse = 61"), "[modbus] pulse = '61': must be a number from 0.1 to 60"),
+    (modbus("proof = maybe"), "[modbus] proof = 'maybe': must be input or none"),
+    (modbus("bus = 1"), "[modbus] bus: there is no such key"),
+    (modbus("sensor = no"), "[modbus] sensor: is only for profile = zdm8; take it out"),
+    (modbus("profile = zdm8\npulse = 1"), "[modbus] pulse: is only for profile = relay; take it out"),
+    (modbus("profile = zdm8\nmotor = fan"), "[modbus] motor = 'fan': must be coil, lock or belt"),
+    (
+        ("driver = fake", "driver = modbus\nport = /dev/x\nvend_timeout = 5\n[modbus]\npulse = 5"),
+        "[modbus] pulse: must be shorter than [dispenser] vend_timeout, 5 seconds",
+    ),
+    (board("xy", "1001"), "[slot:11] address = '1001': must be a whole number from 1 to 1000"),
+    (board("tcn", "81"), "[slot:11] address = '81': must be a whole number from 1 to 80"),
+    (board("modbus", "256"), "[slot:11] address = '256': must be a whole number from 0 to 255"),
+    (
+        board("modbus", "100", "[modbus]\nprofile = zdm8\n\n"),
+        "[slot:11] address = '100': must be a whole number from 0 to 99",
+    ),
     (("driver = fake", "driver = mdb\n[mdb]\nx = 1"), "[dispenser] driver = 'mdb': is not part of this version"),
     (("driver = fake", "driver = xy"), "[dispenser] port: is missing; it must be the serial port of the board"),
     (in_section("dispenser", "baudrate = 5"), "[dispenser] baudrate = '5': must be 1200, 2400"),
@@ -386,20 +422,37 @@ class TestMistakes:
         path = write_ini(tmp_path, text=GOOD[: GOOD.index("[product:")])
         assert only_finding(path).startswith("[product:ID]: there is no such section")
 
+    @pytest.mark.parametrize(
+        ("keys", "expected"),
+        [
+            ("", ModbusSettings()),
+            (
+                "profile = relay\nunit = 7\npulse = 1.5\nproof = none",
+                ModbusSettings(ModbusProfile.RELAY, 7, pulse_seconds=1.5, proof_by_input=False),
+            ),
+            (
+                "profile = zdm8\nunit = 2\nsensor = no\nmotor = belt",
+                ModbusSettings(ModbusProfile.ZDM8, 2, sensor=False, motor="belt"),
+            ),
+        ],
+    )
+    def test_the_section_of_modbus_boards(self, tmp_path: Path, keys: str, expected: ModbusSettings) -> None:
+        """Every key of both profiles reaches its place; left out, the relay board of the contract."""
+        assert load(write_ini(tmp_path, modbus(keys))).dispenser.modbus == expected
+
+    def test_the_section_of_tcn_boards(self, tmp_path: Path) -> None:
+        """Its one key, and what holds without it."""
+        change = ("driver = fake", "driver = tcn\nport = /dev/x")
+        assert load(write_ini(tmp_path, change)).dispenser.tcn == TcnSettings(drop_sensor=True)
+        without = (change[0], f"{change[1]}\n[tcn]\ndrop_sensor = no")
+        assert load(write_ini(tmp_path, without)).dispenser.tcn == TcnSettings(drop_sensor=False)
+
     def test_a_certificate_needs_its_key(self, tmp_path: Path) -> None:
         """client_cert_file and client_key_file come together or not at all."""
         (tmp_path / "some.pem").write_text("x")
         for one, other in (("cert", "key"), ("key", "cert")):
             path = write_ini(tmp_path, in_section("wechatpay", f"client_{one}_file = some.pem"))
             assert only_finding(path).startswith(f"[wechatpay] client_{other}_file: is missing")
-
-    @pytest.mark.parametrize("modbus", ["profile = zdm9", "unit = 248", "pulse = 61", "proof = maybe", "bus = 1"])
-    def test_the_section_of_a_driver_to_come_is_read_already(self, tmp_path: Path, modbus: str) -> None:
-        """[modbus] is checked although its driver is not there yet, and the latter is said."""
-        path = write_ini(tmp_path, ("driver = fake", f"driver = modbus\n[modbus]\n{modbus}"))
-        first, second = findings(path)
-        assert "[dispenser] driver = 'modbus': is not part of this version" in first
-        assert f"[modbus] {modbus.split(' ', maxsplit=1)[0]}" in second
 
     def test_no_secret_is_ever_shown(self, tmp_path: Path) -> None:
         """Secrets that are wrong, misplaced or on a broken line stay out of every finding."""
