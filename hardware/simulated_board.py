@@ -132,7 +132,7 @@ class SimulatedBoard(abc.ABC):
         self._jammed.add(slot)
 
     def empty(self, slot: int) -> None:
-        """The board refuses this slot as sold out, where its protocol can; until `clear`."""
+        """The board refuses this slot as sold out, or, where its protocol cannot, turns it in vain; until `clear`."""
         self._empty.add(slot)
 
     def clear(self, slot: int) -> None:
@@ -220,6 +220,21 @@ class SimulatedBoard(abc.ABC):
     def _stop_motors(self) -> None:
         for motor in tuple(self._motors):
             motor.cancel()
+
+    async def _turn_motor(self, slot: int) -> bool:
+        """Turn one motor once; whether something fell. A reboot that was asked for ends the calling task here."""
+        reboot_after_drop, self._reboot_after_drop = self._reboot_after_drop, None
+        await asyncio.sleep(self.motor_seconds)
+        if reboot_after_drop is False:
+            self.reboot()
+            raise asyncio.CancelledError
+        falls = slot not in self._jammed | self._empty
+        if falls:
+            await self._drop(slot)
+        if reboot_after_drop:
+            self.reboot()
+            raise asyncio.CancelledError
+        return falls
 
     async def _drop(self, slot: int) -> None:
         """Let one item fall, and book it."""

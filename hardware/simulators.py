@@ -21,5 +21,17 @@ def make_board(protocol: str, link: Path | None, on_event: Callable[[BoardEvent]
             from hardware.mdb.simulator import MdbMachine
 
             return MdbMachine(link=link, on_event=on_event)
+        case "modbus-relay":
+            from hardware.modbus.simulator import RelayBoard
+
+            return RelayBoard(link=link, on_event=on_event)
+        case "modbus-zdm8":
+            from hardware.modbus.simulator import Zdm8Board
+
+            return Zdm8Board(link=link, on_event=on_event)
+        case "tcn":
+            from hardware.tcn.simulator import TcnBoard
+
+            return TcnBoard(link=link, on_event=on_event)
         case _:
             raise ValueError(f"there is no simulated board for the protocol {protocol}")

@@ -6,6 +6,7 @@ holds (ports, screen) are left out while it runs.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import http.client
 import os
@@ -22,7 +23,7 @@ from PIL import Image, UnidentifiedImageError
 
 from display.fonts import NO_FONT, find_font, missing_glyphs
 from display.pictures import MAX_PICTURE_BYTES, MAX_PICTURE_PIXELS
-from hardware.serial_link import close_port, explain, open_port
+from hardware.serial_link import check_port
 from kiosk.clock import Clock, SystemClock
 from kiosk.database import DatabaseError, connect_to_read
 from kiosk.journal import JOURNAL_FILE
@@ -34,6 +35,7 @@ APP_ID_LENGTH = 18  # wx and 16 hexadecimal digits, as WeChat has always given t
 MIN_TOKEN_CHARACTERS = 16  # a token is guessed by programs, not by hands: 16 random characters hold
 CERTIFICATE_WARNING = timedelta(days=30)  # time enough to fetch a new one from the merchant platform
 MIN_FREE_BYTES = 100 * 1000 * 1000  # a year of 1000 orders a day takes about this much
+BOARD_SECONDS = 5.0  # a board that is there has said what it is within two seconds of opening its port
 RUNNING_TIMEOUT_SECONDS = 1.0  # a machine on this computer answers within milliseconds
 
 
@@ -222,10 +224,29 @@ def _serial_port(settings: Settings) -> Iterator[str]:
     chosen = settings.dispenser
     if chosen.driver is DispenserDriver.FAKE or chosen.port is None:
         return
+    wrong = check_port(chosen.port, chosen.baudrate or 9600) or asyncio.run(_not_ready(settings))
+    if wrong:
+        yield f"[dispenser] port = {chosen.port}: {wrong}"
+
+
+async def _not_ready(settings: Settings) -> str:
+    """Why the board would not be driven, after it has been asked what it is; nothing is moved. Empty if it would."""
+    from kiosk.machine import make_dispenser  # noqa: PLC0415 - as in _framebuffer
+
+    dispenser = make_dispenser(settings)
+    changed = asyncio.Event()
+    dispenser.on_status(changed.set)
+    await dispenser.start()
     try:
-        close_port(open_port(chosen.port, chosen.baudrate or 9600, RUNNING_TIMEOUT_SECONDS))
-    except (OSError, ValueError) as error:
-        yield f"[dispenser] port = {chosen.port}: {explain(chosen.port, error)}"
+        async with asyncio.timeout(BOARD_SECONDS):
+            while not dispenser.status.ready:
+                changed.clear()
+                await changed.wait()
+    except TimeoutError:
+        pass
+    reason = dispenser.status.reason
+    await dispenser.stop()
+    return reason
 
 
 def _framebuffer(settings: Settings) -> Iterator[str]:

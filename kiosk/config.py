@@ -19,11 +19,14 @@ from kiosk.settings import (
     ListenAddress,
     MdbSettings,
     MiniProgramSettings,
+    ModbusProfile,
+    ModbusSettings,
     NativeMode,
     Product,
     Settings,
     SignType,
     Slot,
+    TcnSettings,
     WebSettings,
     WeChatPaySettings,
     XySettings,
@@ -31,13 +34,21 @@ from kiosk.settings import (
 
 SECTIONS = ("kiosk", "wechatpay", "miniprogram", "callbacks", "web", "display", "dispenser")
 DRIVER_SECTIONS = ("xy", "modbus", "tcn", "mdb")  # each only with that driver
-DRIVERS_TO_COME = (DispenserDriver.MODBUS, DispenserDriver.TCN)
 BAUDRATES = (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400)
-ADDRESSES = {
-    DispenserDriver.XY: (1, 65535),  # XY counts in two bytes; its 0 means "cancelled"
+ADDRESSES: dict[object, tuple[int, int]] = {  # how each board numbers its slots: lowest, highest
+    DispenserDriver.XY: (1, 1000),
+    ModbusProfile.RELAY: (0, 255),
+    ModbusProfile.ZDM8: (0, 99),
+    DispenserDriver.TCN: (1, 80),
     DispenserDriver.MDB: (0, 65534),  # MDB/ICP 4.2, 7.4.2: FFFF means that the machine does not tell
 }
 ADDRESSES_OF_OTHERS = (0, 65535)
+MODBUS_KEYS = {  # those that only one profile has
+    "pulse": ModbusProfile.RELAY,
+    "proof": ModbusProfile.RELAY,
+    "sensor": ModbusProfile.ZDM8,
+    "motor": ModbusProfile.ZDM8,
+}
 MAX_SECRET_BYTES = 4096  # no key or token is longer; a larger file is some other file
 MAX_PRICE_FEN = 50_000_00  # no vending machine sells dearer: a larger figure is a slip
 SCREEN_PIXELS = (320, 4096)  # smallest and largest side that the painter lays out
@@ -72,14 +83,15 @@ class _MdbAddress(enum.Enum):
     SECOND = "0x60"
 
 
-class _Profile(enum.Enum):
-    RELAY = "relay"
-    ZDM8 = "zdm8"
-
-
 class _Proof(enum.Enum):
     INPUT = "input"
     NONE = "none"
+
+
+class _Motor(enum.Enum):
+    COIL = "coil"
+    LOCK = "lock"
+    BELT = "belt"
 
 
 @dataclass
@@ -104,7 +116,7 @@ def load(path: Path) -> Settings:
         display=_display(ini.section("display")),
         dispenser=(dispenser := _dispenser(ini)),
         products=(products := _products(ini)),
-        slots=_slots(ini, dispenser.driver, {product.id for product in products}),
+        slots=_slots(ini, dispenser, {product.id for product in products}),
         secret_files=tuple(reading.secret_files),
     )
     if settings.callbacks == settings.web.listen and settings.callbacks.port:
@@ -230,29 +242,24 @@ def _display(section: Section) -> DisplaySettings:
 def _dispenser(ini: IniFile) -> DispenserSettings:
     section = ini.section("dispenser")
     driver = section.choice("driver", DispenserDriver)
-    if driver in DRIVERS_TO_COME:
-        section.note(
-            "driver", "is not part of this version; use xy, or fake for a machine without a board", driver.value
-        )
     port = section.raw("port")
     if port is not None and "://" not in port:
         port = str(section.path("port"))
-    if driver in {DispenserDriver.XY, DispenserDriver.MDB} and "port" not in section:
+    if driver is not DispenserDriver.FAKE and "port" not in section:
         section.note("port", "is missing; it must be the serial port of the board, best one of /dev/serial/by-id")
     for name in DRIVER_SECTIONS:
         if name in ini and name != section.raw("driver"):
             ini.note(f"[{name}]: is only for [dispenser] driver = {name}; take it out")
             ini.section(name).forgive()
-    if driver is DispenserDriver.MODBUS:
-        _read_modbus(ini.section("modbus"))
-    elif driver in DRIVERS_TO_COME:
-        ini.section(driver.value).forgive()
+    vend_timeout = section.integer("vend_timeout", 60, low=5, high=600)
     return DispenserSettings(
         driver=driver,
         port=port,
         baudrate=section.integer("baudrate", 0, choices=BAUDRATES) or None,
-        vend_timeout_seconds=section.integer("vend_timeout", 60, low=5, high=600),
+        vend_timeout_seconds=vend_timeout,
         xy=_xy(ini.section("xy")) if driver is DispenserDriver.XY else XySettings(),
+        modbus=_modbus(ini.section("modbus"), vend_timeout) if driver is DispenserDriver.MODBUS else ModbusSettings(),
+        tcn=_tcn(ini.section("tcn")) if driver is DispenserDriver.TCN else TcnSettings(),
         mdb=_mdb(ini) if driver is DispenserDriver.MDB else MdbSettings(),
     )
 
@@ -265,6 +272,28 @@ def _xy(section: Section) -> XySettings:
         poll_interval_ms=section.integer("poll_interval_ms", 100, choices=range(100, 2001, 100)),
         sales_counter=section.boolean("sales_counter", default=False),
     )
+
+
+def _modbus(section: Section, vend_timeout_seconds: int) -> ModbusSettings:
+    profile = section.choice("profile", ModbusProfile, ModbusProfile.RELAY)
+    settings = ModbusSettings(
+        profile=profile,
+        unit=section.integer("unit", 1, low=1, high=247),  # Modbus over serial line, 2.2: addresses of single devices
+        pulse_seconds=section.number("pulse", 0.7, low=0.1, high=60),
+        proof_by_input=section.choice("proof", _Proof, _Proof.INPUT) is _Proof.INPUT,
+        sensor=section.boolean("sensor", default=True),
+        motor=section.choice("motor", _Motor, _Motor.COIL).value,
+    )
+    for key, owner in MODBUS_KEYS.items():
+        if key in section and owner is not profile:
+            section.note(key, f"is only for profile = {owner.value}; take it out")
+    if vend_timeout_seconds <= settings.pulse_seconds <= 60:
+        section.note("pulse", f"must be shorter than [dispenser] vend_timeout, {vend_timeout_seconds} seconds")
+    return settings
+
+
+def _tcn(section: Section) -> TcnSettings:
+    return TcnSettings(drop_sensor=section.boolean("drop_sensor", default=True))
 
 
 def _mdb(ini: IniFile) -> MdbSettings:
@@ -287,14 +316,6 @@ def _mdb(ini: IniFile) -> MdbSettings:
         answer_within_seconds=section.integer("answer_within", 60, low=30, high=240),
         bridge_settings=tuple((name, value) for name, value in pairs),
     )
-
-
-def _read_modbus(section: Section) -> None:
-    """Only so that mistakes in the section are told now; the driver comes later."""
-    section.choice("profile", _Profile, _Profile.RELAY)
-    section.integer("unit", 1, low=1, high=247)  # Modbus over serial line, 2.2: addresses of single devices
-    section.number("pulse", 0.7, low=0.1, high=60)
-    section.choice("proof", _Proof, _Proof.INPUT)
 
 
 def _products(ini: IniFile) -> tuple[Product, ...]:
@@ -320,10 +341,11 @@ def _products(ini: IniFile) -> tuple[Product, ...]:
     return tuple(products)
 
 
-def _slots(ini: IniFile, driver: DispenserDriver, product_ids: set[str]) -> tuple[Slot, ...]:
+def _slots(ini: IniFile, dispenser: DispenserSettings, product_ids: set[str]) -> tuple[Slot, ...]:
     slots: list[Slot] = []
     holders: dict[int, str] = {}  # address → slot's id
-    low, high = ADDRESSES.get(driver, ADDRESSES_OF_OTHERS)
+    board = dispenser.modbus.profile if dispenser.driver is DispenserDriver.MODBUS else dispenser.driver
+    low, high = ADDRESSES.get(board, ADDRESSES_OF_OTHERS)
     for name in ini.names():
         if not name.startswith("slot:"):
             continue

@@ -33,7 +33,15 @@ from kiosk.payments.wechat.notifications import Inbound
 from kiosk.readiness import Readiness
 from kiosk.reload import merge
 from kiosk.service import Service
-from kiosk.settings import DispenserDriver, DisplayDriver, ListenAddress, NativeMode, Settings
+from kiosk.settings import (
+    DispenserDriver,
+    DispenserSettings,
+    DisplayDriver,
+    ListenAddress,
+    ModbusProfile,
+    NativeMode,
+    Settings,
+)
 from kiosk.shelf import Shelf
 from kiosk.storefront import Storefront
 from kiosk.web.local import local_application
@@ -363,8 +371,44 @@ def make_dispenser(settings: Settings) -> Dispenser:
                 currency=chosen.mdb.currency,
                 settings=dict(chosen.mdb.bridge_settings),
             )
-        case DispenserDriver.MODBUS | DispenserDriver.TCN:
-            raise ValueError(f"dispenser driver {chosen.driver.value} is not part of this version")
+        case DispenserDriver.MODBUS:
+            return _modbus_dispenser(chosen)
+        case DispenserDriver.TCN:
+            from hardware.tcn.driver import TcnDispenser  # noqa: PLC0415
+
+            return TcnDispenser(
+                port=chosen.port or "",
+                baudrate=chosen.baudrate or 9600,
+                vend_timeout_seconds=chosen.vend_timeout_seconds,
+                drop_sensor=chosen.tcn.drop_sensor,
+            )
+
+
+def _modbus_dispenser(chosen: DispenserSettings) -> Dispenser:
+    modbus = chosen.modbus
+    match modbus.profile:
+        case ModbusProfile.RELAY:
+            from hardware.modbus.relay import RelayDispenser  # noqa: PLC0415
+
+            return RelayDispenser(
+                port=chosen.port or "",
+                baudrate=chosen.baudrate or 9600,
+                vend_timeout_seconds=chosen.vend_timeout_seconds,
+                unit=modbus.unit,
+                pulse_seconds=modbus.pulse_seconds,
+                proof_by_input=modbus.proof_by_input,
+            )
+        case ModbusProfile.ZDM8:
+            from hardware.modbus.zdm8 import Motor, Zdm8Dispenser  # noqa: PLC0415
+
+            return Zdm8Dispenser(
+                port=chosen.port or "",
+                baudrate=chosen.baudrate or 9600,
+                vend_timeout_seconds=chosen.vend_timeout_seconds,
+                unit=modbus.unit,
+                drop_sensor=modbus.sensor,
+                motor=Motor[modbus.motor.upper()],
+            )
 
 
 def screen_opener(settings: Settings) -> Callable[[], Screen]:

@@ -153,6 +153,32 @@ class XySettings:
     sales_counter: bool = False  # whether orders of the host move the board's own sales counter (menu 47)
 
 
+class ModbusProfile(enum.Enum):
+    """Which kind of Modbus board it is."""
+
+    RELAY = "relay"
+    ZDM8 = "zdm8"
+
+
+@dataclass(frozen=True)
+class ModbusSettings:
+    """[modbus]: how a Modbus board is to be driven."""
+
+    profile: ModbusProfile = ModbusProfile.RELAY
+    unit: int = 1
+    pulse_seconds: float = 0.7  # relay
+    proof_by_input: bool = True  # relay
+    sensor: bool = True  # zdm8: the board watches its drop sensor
+    motor: Literal["coil", "lock", "belt"] = "coil"  # zdm8: what turns in every lane
+
+
+@dataclass(frozen=True)
+class TcnSettings:
+    """[tcn]: how a TCN board is to be driven."""
+
+    drop_sensor: bool = True
+
+
 @dataclass(frozen=True)
 class MdbSettings:
     """[mdb]: the bridge in front of a machine whose customers choose at its own keypad."""
@@ -173,6 +199,8 @@ class DispenserSettings:
     vend_timeout_seconds: int = 60
     xy: XySettings = XySettings()
     mdb: MdbSettings = MdbSettings()
+    modbus: ModbusSettings = ModbusSettings()
+    tcn: TcnSettings = TcnSettings()
 
 
 @dataclass(frozen=True)

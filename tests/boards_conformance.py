@@ -22,13 +22,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from boards_kit import QUICK, QUICK_LINK, wait_until
+from boards_kit import QUICK, QUICK_LINK, QUICK_MASTER, wait_until
 from mdb_kit import QUICK as QUICK_MDB
 
 from hardware.dispenser import Cause, Dispenser, Outcome, VendResult
 from hardware.mdb.driver import MdbDispenser
 from hardware.mdb.simulator import MdbMachine
+from hardware.modbus.relay import RelayDispenser
+from hardware.modbus.simulator import RelayBoard, Zdm8Board
+from hardware.modbus.zdm8 import Zdm8Dispenser
 from hardware.simulated_board import BoardEvent, SimulatedBoard, read_ledger
+from hardware.tcn.driver import TcnDispenser
+from hardware.tcn.simulator import TcnBoard
 from hardware.xy.driver import XyDispenser
 from hardware.xy.simulator import XyBoard
 
@@ -90,9 +95,58 @@ class MdbRig(Rig):
                 await asyncio.sleep(0.02)
 
 
+class RelayRig(Rig):
+    """Coils, each with its drop sensor."""
+
+    no_identity = "a relay board answers with coils and inputs, and every board of its kind has the same"
+
+    def make_board(self, **options: Any) -> SimulatedBoard:
+        return RelayBoard(**options)
+
+    def make_dispenser(self, port: str, vend_timeout_seconds: float) -> Dispenser:
+        return RelayDispenser(
+            port=port,
+            vend_timeout_seconds=vend_timeout_seconds,
+            pulse_seconds=0.1,
+            timing=QUICK_MASTER,
+            link_timing=QUICK_LINK,
+        )
+
+
+class Zdm8Rig(Rig):
+    """ZDM8 tells its hardware, its size and the date of its software."""
+
+    def make_board(self, **options: Any) -> SimulatedBoard:
+        if "identity" in options:
+            options["identity"] = "2024-11-05"
+        return Zdm8Board(**options)
+
+    def make_dispenser(self, port: str, vend_timeout_seconds: float) -> Dispenser:
+        return Zdm8Dispenser(
+            port=port, vend_timeout_seconds=vend_timeout_seconds, timing=QUICK_MASTER, link_timing=QUICK_LINK
+        )
+
+
+class TcnRig(Rig):
+    """Lanes with a common drop sensor."""
+
+    no_identity = "TCN has no question that two boards of the same model would answer differently"
+
+    def make_board(self, **options: Any) -> SimulatedBoard:
+        return TcnBoard(**options)
+
+    def make_dispenser(self, port: str, vend_timeout_seconds: float) -> Dispenser:
+        return TcnDispenser(
+            port=port, vend_timeout_seconds=vend_timeout_seconds, timing=QUICK_MASTER, link_timing=QUICK_LINK
+        )
+
+
 RIGS: dict[str, Rig] = {
     "xy": XyRig(),
     "mdb": MdbRig(),
+    "modbus-relay": RelayRig(),
+    "modbus-zdm8": Zdm8Rig(),
+    "tcn": TcnRig(),
 }
 
 

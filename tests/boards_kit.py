@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hardware.master_line import MasterTiming
 from hardware.pseudo_terminal import PseudoTerminal, Wire
 from hardware.serial_link import LinkTiming
 from hardware.xy import codec
@@ -18,6 +19,10 @@ from hardware.xy.session import XyTiming
 from hardware.xy.simulator import XyBoard
 
 QUICK_LINK = LinkTiming(first_retry_seconds=0.05, longest_retry_seconds=0.1)
+# The blind time is that of a busy computer; the real one is tested by itself.
+QUICK_MASTER = MasterTiming(
+    answer_seconds=0.3, quiet_seconds=0.1, poll_seconds=0.05, watch_seconds=0.01, blind_seconds=5, recall_seconds=1
+)
 QUICK = XyTiming(not_taken_seconds=0.6, recall_seconds=1.5)
 
 

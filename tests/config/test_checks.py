@@ -6,6 +6,8 @@ import datetime as dt
 import os
 import socket
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -232,16 +234,38 @@ class TestSerialPort:
         assert found.startswith("[dispenser] port = /dev/ttyNOPE: the serial port /dev/ttyNOPE is not there")
 
     def test_one_that_another_program_holds_is_found(self, folder: Path) -> None:
-        """A port that opens gives no finding; one that is open elsewhere does."""
+        """The sentence says so, and what to do."""
         board_end, host_end = os.openpty()
         try:
             port = os.ttyname(host_end)
-            change = ("driver = fake", f"driver = xy\nport = {port}")
-            assert findings(folder, change) == []
             opened = open_port(port, 57600, 1.0)
+            change = ("driver = fake", f"driver = xy\nport = {port}")
             assert "is held by another program" in only_finding(folder, change)
             close_port(opened)
-            assert findings(folder, change) == []
         finally:
             os.close(board_end)
             os.close(host_end)
+
+    @pytest.mark.parametrize(
+        ("simulated", "driver", "expected"),
+        [
+            ("tcn", "tcn", ""),
+            ("modbus-relay", "modbus", ""),
+            ("modbus-relay", "modbus\n[modbus]\nprofile = zdm8", "does not answer as a zdm8 board does"),
+            ("xy", "tcn", "not the language of a TCN board: is another kind of board connected"),
+        ],
+    )
+    def test_the_board_is_asked_what_it_is(self, folder: Path, simulated: str, driver: str, expected: str) -> None:
+        """A board of the right kind gives no finding; another kind is told apart, and no motor turns."""
+        link = folder / "board"
+        command = [sys.executable, "-m", "kiosk", "simulate-board", "--protocol", simulated, "--link", str(link)]
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            process.stdout.readline()  # it listens
+            kind, _, section = driver.partition("\n")
+            change = ("driver = fake", f"driver = {kind}\nport = {link}\n{section}")
+            found = findings(folder, change)
+            process.terminate()
+            heard = process.communicate()[0]
+        assert [expected in finding for finding in found] == [True] * bool(expected)
+        assert "vend" not in heard
