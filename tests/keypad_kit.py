@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from mdb_kit import QUICK
-from race_kit import SHORT
 from scenario_kit import Bench
 
 from display.scene import LargeCode
@@ -79,14 +77,3 @@ class Keypad:
 
     def problems(self) -> set[str]:
         return {problem.code for problem in self.here.machine.readiness.problems}
-
-
-def shorten_waits(monkeypatch: object) -> None:
-    """Everything as at a real machine, only sooner."""
-    patch = monkeypatch.setattr  # type: ignore[attr-defined] # pytest's
-    patch("hardware.mdb.driver.MdbTiming", lambda: QUICK)
-    patch("kiosk.readiness.CHECK_SECONDS", 0.1)
-    patch("kiosk.refunds.REFUND_RETRY_SECONDS", (0.05, 0.2))
-    patch("kiosk.unpaid.CLOSE_RETRY_SECONDS", (0.05, 0.2))
-    patch("kiosk.unpaid.QUERY_CUSTOMER_SECONDS", 0.3)
-    patch("kiosk.payments.wechat.gateway.Limits", lambda: SHORT)

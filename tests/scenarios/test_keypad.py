@@ -9,8 +9,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from keypad_kit import CUSTOMER, Keypad, shorten_waits
+from keypad_kit import CUSTOMER, Keypad
 from mdb_kit import QUICK
+from race_kit import shorten_waits
 from scenario_kit import bench
 
 from display.scene import NoticeKind, Phase, TileState
@@ -25,6 +26,7 @@ from kiosk.simulation.wechat import Told
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     shorten_waits(monkeypatch)
+    monkeypatch.setattr("kiosk.readiness.CHECK_SECONDS", 0.1)
 
 
 class TestSale:
