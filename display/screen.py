@@ -31,6 +31,13 @@ class Box(NamedTuple):
         return Box(self.left + right, self.top + down, self.right + right, self.bottom + down)
 
 
+class Point(NamedTuple):
+    """A pixel, counted from the left top corner."""
+
+    x: int
+    y: int
+
+
 class ScreenError(Exception):
     """The screen cannot show anything now; the sentence names it and says what to do."""
 
@@ -42,10 +49,20 @@ class Screen(Protocol):
     def size(self) -> tuple[int, int]:
         """Width and height as the customer sees them, in pixels."""
 
+    @property
+    def attention_seconds(self) -> float | None:
+        """How often `attend` is to be called; None: there is nothing to attend to."""
+
     def show(self, image: Image.Image, changed: Sequence[Box]) -> None:
         """Show `image`; only `changed` differs from the picture shown before. Raises `ScreenError`.
 
         The first picture after opening is shown whole.
+        """
+
+    def attend(self) -> Sequence[Point]:
+        """The places that were touched since the last call, as the customer sees them.
+
+        Raises `ScreenError` when the screen was lost meanwhile.
         """
 
     def close(self) -> None:
@@ -63,8 +80,17 @@ class NullScreen:
         """Width and height in pixels."""
         return self._size
 
+    @property
+    def attention_seconds(self) -> None:
+        """Never."""
+        return
+
     def show(self, image: Image.Image, changed: Sequence[Box]) -> None:
         """Show it to nobody."""
+
+    def attend(self) -> Sequence[Point]:
+        """Nobody touches it."""
+        return ()
 
     def close(self) -> None:
         """Nothing is held."""
