@@ -20,6 +20,8 @@ LINE = 1.28  # line height in type sizes
 PRICE = 1.7  # the price's type size in those of the name
 LEAST_PICTURE = 36  # a smaller picture tells nothing
 LARGEST_PICTURE_SHARE = 0.3  # of a tile's height: the words and the code are what sells
+POSTER_SHARES = (0.5, 0.42, 0.34, 0.26)  # of what is below the header
+POSTER_KEEPS = 0.6  # of the size of codes and words: read from nearly as far as before
 PICTURE_SHARE = 0.2  # of a tile's height, where the code stays of a good size
 
 
@@ -68,13 +70,49 @@ def plan(width: int, height: int, count: int, modules: int, two_lines: bool) -> 
 
     `two_lines`: some name needs two lines. Raises ValueError if not even one readable code fits.
     """
-    space = unit(width, height)
-    header = header_box(width, height)
-    body = Box(0, header.bottom, width, height)
+    body = Box(0, header_box(width, height).bottom, width, height)
+    found = _plan((width, height), body, count, modules, two_lines)
+    if found is None:
+        raise ValueError(f"a code of {modules} modules does not fit on a screen of {width}x{height}")
+    return found
+
+
+@lru_cache(32)
+def plan_beside_poster(width: int, height: int, count: int, modules: int, two_lines: bool) -> tuple[Plan, Box] | None:
+    """The same beside the largest poster for which the codes need not suffer: above them, or on a wide screen left.
+
+    They stand on no more pages than without it, with modules of a good size; codes and words keep most of theirs. None
+    where there is no room for a poster.
+    """
+    alone = plan(width, height, count, modules, two_lines)
+    least = max(GOOD_MODULE_PIXELS, alone.module_pixels * POSTER_KEEPS)
+    least_type = alone.tile.type_size * POSTER_KEEPS
+    for share in POSTER_SHARES:
+        poster, body = split_for_poster(alone.body, alone.unit, share)
+        found = _plan((width, height), body, count, modules, two_lines)
+        if found is None or found.pages > alone.pages:
+            continue
+        if found.module_pixels >= least and found.tile.type_size >= least_type:
+            return found, poster
+    return None
+
+
+def split_for_poster(body: Box, space: int, share: float) -> tuple[Box, Box]:
+    """A poster with so large a share of the body, and what is left for the tiles."""
+    if body.height > body.width:
+        cut = body.top + round(body.height * share)
+        return Box(body.left + space, body.top + space, body.right - space, cut), body._replace(top=cut)
+    cut = body.left + round(body.width * share)
+    return Box(body.left + space, body.top + space, cut, body.bottom - space), body._replace(left=cut)
+
+
+def _plan(size: tuple[int, int], body: Box, count: int, modules: int, two_lines: bool) -> Plan | None:
+    """The best way to fill `body` on a screen of that size; None if not even one readable code fits."""
+    space = unit(*size)
     good = _most_tiles(body, space, count, modules, least=GOOD_MODULE_PIXELS, two_lines=two_lines)
     most = _most_tiles(body, space, count, modules, least=MIN_MODULE_PIXELS, two_lines=two_lines)
     if most == 0:
-        raise ValueError(f"a code of {modules} modules does not fit on a screen of {width}x{height}")
+        return None
     if good and math.ceil(count / good) <= math.ceil(count / most) + 1:
         most = good
     pages = math.ceil(count / most)
@@ -86,7 +124,7 @@ def plan(width: int, height: int, count: int, modules: int, two_lines: bool) -> 
             break
     _, columns, rows, tile, module_pixels = max(grids, key=lambda grid: grid[0])
     stand = places(body, space, columns, rows, per_page)
-    return Plan(space, header, body, stand, pages, module_pixels, tile)
+    return Plan(space, header_box(*size), body, stand, pages, module_pixels, tile)
 
 
 Score = tuple[float, ...]
@@ -195,7 +233,7 @@ def places(body: Box, space: int, columns: int, rows: int, tiles: int) -> tuple[
     """The boxes of the first `tiles` places of a grid, row by row."""
     width = (body.width - space * (columns + 1)) // columns
     height = (body.height - space * (rows + 1)) // rows
-    left = (body.width - columns * width - (columns - 1) * space) // 2
+    left = body.left + (body.width - columns * width - (columns - 1) * space) // 2
     top = body.top + (body.height - rows * height - (rows - 1) * space) // 2
     boxes = []
     for number in range(tiles):

@@ -8,6 +8,13 @@ from typing import NamedTuple, Protocol
 from PIL import Image
 
 
+class Point(NamedTuple):
+    """A pixel, counted from the left top corner."""
+
+    x: int
+    y: int
+
+
 class Box(NamedTuple):
     """A rectangle in pixels: left and top inside, right and bottom outside."""
 
@@ -26,16 +33,13 @@ class Box(NamedTuple):
         """Pixels from top to bottom."""
         return self.bottom - self.top
 
+    def contains(self, point: Point) -> bool:
+        """Whether a pixel is inside."""
+        return self.left <= point.x < self.right and self.top <= point.y < self.bottom
+
     def moved(self, right: int, down: int) -> Box:
         """The same rectangle, so many pixels further."""
         return Box(self.left + right, self.top + down, self.right + right, self.bottom + down)
-
-
-class Point(NamedTuple):
-    """A pixel, counted from the left top corner."""
-
-    x: int
-    y: int
 
 
 class ScreenError(Exception):

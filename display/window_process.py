@@ -63,7 +63,8 @@ def _open(width: int, height: int) -> pygame.Surface:
     if driver == "x11":  # which can show a picture without a graphics driver of 90 MB beside it
         os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
     desktop = pygame.display.get_desktop_sizes()[0]
-    whole = driver == BARE_BOARD or (width, height) in {(0, 0), desktop}
+    fits = 0 < width <= desktop[0] and 0 < height <= desktop[1] and (width, height) != desktop
+    whole = driver == BARE_BOARD or not fits
     surface = pygame.display.set_mode(desktop if whole else (width, height), pygame.FULLSCREEN if whole else 0)
     pygame.display.set_caption("kiosk")
     pygame.display.set_allow_screensaver(False)

@@ -200,8 +200,6 @@ def _listen(section: Section, default: str) -> ListenAddress:
 def _display(section: Section) -> DisplaySettings:
     driver = section.choice("driver", DisplayDriver, DisplayDriver.FRAMEBUFFER)
     device = section.path("device", "/dev/fb0")
-    if driver is DisplayDriver.WINDOW:
-        section.note("driver", "is not part of this version; use framebuffer, file or none", driver.value)
     if driver is DisplayDriver.FILE and ("device" not in section or device.suffix != ".png"):
         section.note("device", "must name the picture that driver = file writes, ending in .png")
     size = section.text("size", "1080x1920", pattern="[0-9]{1,5}x[0-9]{1,5}", right="WIDTHxHEIGHT, such as 1080x1920")
@@ -209,12 +207,15 @@ def _display(section: Section) -> DisplaySettings:
     smallest, largest = SCREEN_PIXELS
     if not all(smallest <= side <= largest for side in (width, height)):
         section.note("size", f"must have sides from {smallest} to {largest} pixels", size)
+    whole = driver is DisplayDriver.WINDOW and "size" not in section
     return DisplaySettings(
         driver=driver,
         device=device if driver in {DisplayDriver.FRAMEBUFFER, DisplayDriver.FILE} else None,
-        width=width,
-        height=height,
+        width=0 if whole else width,
+        height=0 if whole else height,
         rotate=section.integer("rotate", 0, choices=(0, 90, 180, 270)),
+        idle_folder=section.path("idle_folder"),
+        idle_after_seconds=section.integer("idle_after", 60, low=10, high=3600),
     )
 
 

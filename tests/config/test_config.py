@@ -275,7 +275,10 @@ BAD = [
     ),
     (("127.0.0.1:0", "127.0.0.1:8000"), "[web] listen: must differ from [callbacks] listen"),
     (("driver = none", "driver = tv"), "[display] driver = 'tv': must be framebuffer, window, file or none"),
-    (("driver = none", "driver = window"), "[display] driver = 'window': is not part of this version"),
+    (
+        ("driver = none", "driver = none\nidle_after = 5"),
+        "[display] idle_after = '5': must be a whole number from 10",
+    ),
     (
         ("driver = none", "driver = file"),
         "[display] device: must name the picture that driver = file writes, ending in .png",
