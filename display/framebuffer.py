@@ -61,9 +61,9 @@ def read_geometry(device: int) -> Geometry:
 
 
 class Framebuffer:
-    """A framebuffer device; `geometry` is read from the kernel unless it is given."""
+    """A framebuffer device."""
 
-    def __init__(self, path: Path, rotate: int = 0, geometry: Geometry | None = None) -> None:
+    def __init__(self, path: Path, rotate: int = 0) -> None:
         """Open it. `rotate`: degrees clockwise that the panel is turned. Raises `ScreenError`."""
         self._path = path
         self._rotate = rotate
@@ -74,7 +74,7 @@ class Framebuffer:
                 f"the framebuffer {path} cannot be opened: {error.strerror}; {_advice(error)}"
             ) from error
         try:
-            self._geometry = geometry or read_geometry(self._file)
+            self._geometry = read_geometry(self._file)
             self._pack = _packer(self._geometry)
         except (OSError, ValueError) as error:
             os.close(self._file)

@@ -81,8 +81,8 @@ def plan(width: int, height: int, count: int, modules: int, two_lines: bool) -> 
 def plan_beside_poster(width: int, height: int, count: int, modules: int, two_lines: bool) -> tuple[Plan, Box] | None:
     """The same beside the largest poster for which the codes need not suffer: above them, or on a wide screen left.
 
-    They stand on no more pages than without it, with modules of a good size; codes and words keep most of theirs. None
-    where there is no room for a poster.
+    They stand on no more pages than without it, with modules of a good size; codes and words keep most of theirs.
+    None where there is no room for a poster.
     """
     alone = plan(width, height, count, modules, two_lines)
     least = max(GOOD_MODULE_PIXELS, alone.module_pixels * POSTER_KEEPS)

@@ -7,6 +7,7 @@ server goes away Xlib ends the process that it lives in, which must not be the o
 from __future__ import annotations
 
 import importlib.util
+import os
 import select
 import socket
 import subprocess
@@ -28,7 +29,16 @@ ATTENTION_SECONDS = 0.05  # a tap is answered before the finger is lifted
 MAX_TAPS = 8  # more than a hand makes between two looks; the oldest are forgotten
 MAX_BYTES = 64 * 1024  # at once; what the process says in a second is much less
 
-NO_PYGAME = "[display] driver = window needs the package pygame-ce: pip install 'kiosk[window]'"
+# What SDL is to know before it is loaded; whoever starts the machine may say otherwise.
+SDL_ENVIRONMENT = {
+    "PYGAME_HIDE_SUPPORT_PROMPT": "1",
+    "SDL_VIDEO_MINIMIZE_ON_FOCUS_LOSS": "0",  # it stays where it is, whatever else opens
+    "SDL_MOUSE_FOCUS_CLICKTHROUGH": "1",  # the first touch counts
+    "SDL_VIDEO_X11_WMCLASS": "kiosk",  # by which window managers know it
+    "SDL_VIDEO_WAYLAND_WMCLASS": "kiosk",
+}
+
+NO_PYGAME = "the package pygame-ce, which opens windows, is not installed; run: pip install 'kiosk[window]'"
 
 
 class Window:
@@ -51,6 +61,7 @@ class Window:
                 [sys.executable, "-m", "display.window_process", *arguments],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
+                env=SDL_ENVIRONMENT | os.environ,
             )
         try:
             self._wait_for(lambda: self._panel is not None, OPEN_SECONDS)

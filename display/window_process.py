@@ -1,6 +1,7 @@
 """The process that owns the window: puts boxes on the screen, tells of taps, ends with the machine.
 
-Started by `display.window.Window` with the number of its end of the socket pair, and the wanted width and height.
+Started by `display.window.Window` with the number of its end of the socket pair, and the wanted width and height;
+what SDL is to know before it is loaded stands in the environment.
 """
 
 from __future__ import annotations
@@ -11,12 +12,6 @@ import select
 import signal
 import socket
 import sys
-
-# Before SDL is loaded: no advertisement on standard output; a window that loses the focus stays where it is; the
-# first touch of a window counts.
-os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-os.environ.setdefault("SDL_VIDEO_MINIMIZE_ON_FOCUS_LOSS", "0")
-os.environ.setdefault("SDL_MOUSE_FOCUS_CLICKTHROUGH", "1")
 
 import pygame
 
@@ -65,8 +60,8 @@ def _open(width: int, height: int) -> pygame.Surface:
     desktop = pygame.display.get_desktop_sizes()[0]
     fits = 0 < width <= desktop[0] and 0 < height <= desktop[1] and (width, height) != desktop
     whole = driver == BARE_BOARD or not fits
-    surface = pygame.display.set_mode(desktop if whole else (width, height), pygame.FULLSCREEN if whole else 0)
     pygame.display.set_caption("kiosk")
+    surface = pygame.display.set_mode(desktop if whole else (width, height), pygame.FULLSCREEN if whole else 0)
     pygame.display.set_allow_screensaver(False)
     pygame.mouse.set_visible(False)
     return surface

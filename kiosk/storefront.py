@@ -85,7 +85,7 @@ class Storefront:
             report=self._report_screen,
             slideshow=None if idle_folder is None else Slideshow(idle_folder),
         )
-        self._busy_at = 0.0  # when somebody last tapped, paid or was served (the loop's clock)
+        self._busy_at = 0.0  # when somebody last tapped or paid (the loop's clock)
         self._chosen: _Chosen | None = None
         self._result: _Result | None = None
         self._paid: dict[str, str] = {}  # out_trade_no → product, from the payment until the vend begins
@@ -220,7 +220,7 @@ class Storefront:
         if chosen is None or left <= 0:
             return None
         tile = next((tile for tile in tiles if tile.product_id == chosen.product_id), None)
-        if tile is None or tile.state is TileState.SOLD_OUT:
+        if tile is None:
             return None
         words = self._speaker.words
         return LargeCode(tile, words.countdown.format(seconds=math.ceil(left)), words.tap_to_go_back)
@@ -231,8 +231,6 @@ class Storefront:
         ends = [self._result.until] if self._result is not None and self._result.until > now else []
         if scene.large is not None and self._chosen is not None:  # until the countdown's next second
             ends.append(self._chosen.until - math.ceil(self._chosen.until - now) + 1)
-        if scene.large is not None or scene.notice is not None:
-            self._busy_at = now
         idle_at = self._busy_at + self._settings.display.idle_after_seconds
         if self._settings.display.idle_folder is not None and now < idle_at:
             ends.append(idle_at)
