@@ -61,7 +61,7 @@ def keypad_plan_beside_poster(width: int, height: int, count: int, two_lines: bo
     for share in layout.POSTER_SHARES:
         poster, body = layout.split_for_poster(_body(width, height), alone.unit, share)
         found = _plan(width, height, body, count, two_lines)
-        least = max(GOOD_TYPE, alone.tile.type_size * layout.POSTER_KEEPS)
+        least = max(GOOD_TYPE, alone.tile.type_size * layout.POSTER_KEEPS_TYPE)
         if found is not None and found.pages <= alone.pages and found.tile.type_size >= least:
             return found, poster
     return None

@@ -21,7 +21,8 @@ PRICE = 1.7  # the price's type size in those of the name
 LEAST_PICTURE = 36  # a smaller picture tells nothing
 LARGEST_PICTURE_SHARE = 0.3  # of a tile's height: the words and the code are what sells
 POSTER_SHARES = (0.5, 0.42, 0.34, 0.26)  # of what is below the header
-POSTER_KEEPS = 0.6  # of the size of codes and words: read from nearly as far as before
+POSTER_KEEPS = 0.6  # of the size of codes: read from nearly as far as before
+POSTER_KEEPS_TYPE = 0.5  # of the size of words
 PICTURE_SHARE = 0.2  # of a tile's height, where the code stays of a good size
 
 
@@ -86,7 +87,7 @@ def plan_beside_poster(width: int, height: int, count: int, modules: int, two_li
     """
     alone = plan(width, height, count, modules, two_lines)
     least = max(GOOD_MODULE_PIXELS, alone.module_pixels * POSTER_KEEPS)
-    least_type = alone.tile.type_size * POSTER_KEEPS
+    least_type = alone.tile.type_size * POSTER_KEEPS_TYPE
     for share in POSTER_SHARES:
         poster, body = split_for_poster(alone.body, alone.unit, share)
         found = _plan((width, height), body, count, modules, two_lines)

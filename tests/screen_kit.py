@@ -180,15 +180,17 @@ def seen(path: Path, panel: Panel) -> Image.Image:
     """What the panel shows, in 8 bits a channel."""
     content = path.read_bytes()
     size = panel.bits // 8
-    image = Image.new("RGB", (panel.width, panel.height))
-    pixels = []
+    channels = (panel.red, panel.green, panel.blue)
+    values: list[int] = []
     for y in range(panel.height):
-        line = (panel.y_offset + y) * panel.line + panel.x_offset * size
-        for at in range(line, line + panel.width * size, size):
-            value = int.from_bytes(content[at : at + size], "little")
-            channels = (panel.red, panel.green, panel.blue)
-            pixels.append(tuple((value >> offset & (1 << length) - 1) << 8 - length for offset, length in channels))
-    image.putdata(pixels)
+        start = (panel.y_offset + y) * panel.line + panel.x_offset * size
+        values += struct.unpack_from(f"<{panel.width}{'H' if size == 2 else 'I'}", content, start)
+    colours = {
+        value: tuple((value >> offset & (1 << length) - 1) << 8 - length for offset, length in channels)
+        for value in set(values)
+    }
+    image = Image.new("RGB", (panel.width, panel.height))
+    image.putdata([colours[value] for value in values])
     return image
 
 

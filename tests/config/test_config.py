@@ -170,6 +170,17 @@ capacity = 999
         """Settings that are printed or logged as a whole show no secret."""
         assert API_KEY not in repr(load(write_ini(tmp_path)))
 
+    @pytest.mark.parametrize(("size", "expected"), [("", (0, 0)), ("\nsize = 800x480", (800, 480))])
+    def test_a_window_is_as_large_as_the_screen_unless_told(
+        self, tmp_path: Path, size: str, expected: tuple[int, int]
+    ) -> None:
+        """Without a size nothing has to be known of the screen; idle pictures are shown after a minute."""
+        change = ("driver = none", f"driver = window{size}\nidle_folder = idle")
+        display = load(write_ini(tmp_path, change)).display
+
+        assert (display.driver, display.width, display.height) == (DisplayDriver.WINDOW, *expected)
+        assert (display.idle_folder, display.idle_after_seconds) == (tmp_path / "idle", 60)
+
     def test_a_byte_order_mark_and_windows_line_ends_are_fine(self, tmp_path: Path) -> None:
         """A file saved by a Windows editor is read like any other."""
         path = write_ini(tmp_path)
