@@ -15,6 +15,7 @@ from display.screen import Box
 MIN_MODULE_PIXELS = 3  # less than this a phone's camera loses on screens of usual pitch
 GOOD_MODULE_PIXELS = 4  # worth one more page
 SMALLEST_TYPE = 13  # pixels: the smallest text that is read from half a metre on a 5-inch screen
+SMALLEST_TYPE_UNITS = 1.3  # the same on a large screen, which is read from further away
 LARGEST_TYPE = 48
 LINE = 1.28  # line height in type sizes
 PRICE = 1.7  # the price's type size in those of the name
@@ -167,7 +168,7 @@ def _grids(body: Box, space: int, tiles: int, modules: int, two_lines: bool) -> 
 def _upright(width: int, height: int, space: int, modules: int, two_lines: bool) -> tuple[TilePlan, int] | None:
     """Picture, name, price, code, caption, one above the other."""
     inner = width - 2 * space
-    size = _type_size(min(inner * 0.11, height * 0.065))
+    size = _type_size(min(inner * 0.11, height * 0.065), space)
     price_size = round(size * PRICE)
     lines = round(size * LINE) * (2 if two_lines else 1)
     price = round(price_size * LINE)
@@ -201,7 +202,7 @@ def _beside(width: int, height: int, space: int, modules: int, two_lines: bool) 
     for pixels in range((height - 2 * space) // modules, MIN_MODULE_PIXELS - 1, -1):
         side = pixels * modules
         left = width - side - 3 * space
-        size = _type_size(min(left * 0.14, height * 0.11))
+        size = _type_size(min(left * 0.14, height * 0.11), space)
         caption = round(size * LINE)
         if side + caption + space // 2 > height - 2 * space or left < max(5.5 * size, 0.3 * width):
             continue
@@ -226,8 +227,9 @@ def _beside(width: int, height: int, space: int, modules: int, two_lines: bool) 
     return None
 
 
-def _type_size(wanted: float) -> int:
-    return max(SMALLEST_TYPE, min(LARGEST_TYPE, int(wanted)))
+def _type_size(wanted: float, space: int) -> int:
+    smallest = max(SMALLEST_TYPE, round(space * SMALLEST_TYPE_UNITS))
+    return max(smallest, min(LARGEST_TYPE, int(wanted)))
 
 
 def places(body: Box, space: int, columns: int, rows: int, tiles: int) -> tuple[Box, ...]:
