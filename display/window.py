@@ -38,7 +38,7 @@ SDL_ENVIRONMENT = {
     "SDL_VIDEO_WAYLAND_WMCLASS": "kiosk",
 }
 
-NO_PYGAME = "the package pygame-ce, which opens windows, is not installed; run: pip install 'kiosk[window]'"
+NO_PYGAME = "the package pygame-ce, which opens windows, is not installed; run: pip install pygame-ce"
 
 
 class Window:

@@ -255,7 +255,7 @@ class TestScreen:
         found = only_finding(folder, ("driver = none", "driver = window"))
 
         assert found.startswith("[display] driver = window: the package pygame-ce")
-        assert "pip install 'kiosk[window]'" in found
+        assert "pip install pygame-ce" in found
 
     def test_a_window_without_a_display(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Neither a desktop nor a screen of the board."""
