@@ -102,13 +102,16 @@ class Framebuffer:
         self._fresh = False
 
     def attend(self) -> Sequence[Point]:
-        """See whether the device is there: after a replug another one has its name."""
+        """See whether the device is there, as it was: a replug brings another one, or another size."""
         try:
-            there, ours = self._path.stat(), os.fstat(self._file)
+            same = os.path.samestat(self._path.stat(), os.fstat(self._file))
+            geometry = read_geometry(self._file)
         except OSError as error:
             raise ScreenError(f"the framebuffer {self._path} was lost: {error.strerror}") from error
-        if not os.path.samestat(there, ours):
+        if not same:
             raise ScreenError(f"the framebuffer {self._path} was lost: another device has taken its name")
+        if geometry != self._geometry:
+            raise ScreenError(f"the framebuffer {self._path} has changed its size or its colours: it is opened anew")
         return ()
 
     def close(self) -> None:

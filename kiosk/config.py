@@ -37,6 +37,7 @@ ADDRESSES_OF_OTHERS = (0, 65535)
 MAX_SECRET_BYTES = 4096  # no key or token is longer; a larger file is some other file
 MAX_PRICE_FEN = 50_000_00  # no vending machine sells dearer: a larger figure is a slip
 SCREEN_PIXELS = (320, 4096)  # smallest and largest side that the painter lays out
+MAX_SCREEN_LINK = 150  # with the machine's id its code is as large as one of mode one, which any screen shows
 API_KEY_LENGTH = 32  # WeChat Pay v2 demands exactly this
 WECHAT_API = "https://api.mch.weixin.qq.com"
 WECHAT_BACKUP_API = "https://api2.mch.weixin.qq.com"
@@ -170,11 +171,16 @@ def _wechatpay(reading: _Reading) -> WeChatPaySettings:
 
 def _miniprogram(reading: _Reading) -> MiniProgramSettings:
     section = reading.ini.section("miniprogram")
+    screen_link = section.address("screen_link")
+    if screen_link is not None and len(screen_link) > MAX_SCREEN_LINK:
+        section.note(
+            "screen_link", f"must have {MAX_SCREEN_LINK} characters at most: a small screen has no room for more"
+        )
     return MiniProgramSettings(
         app_id=section.text("app_id", **APP_ID),
         app_secret=_secret_file(reading, section, "app_secret_file", required=True) or "",
         api_base=section.address("api_base", "https://api.weixin.qq.com"),
-        screen_link=section.address("screen_link"),
+        screen_link=screen_link,
     )
 
 

@@ -114,6 +114,7 @@ class Stage:
     async def _show_forever(self) -> None:
         loop = asyncio.get_running_loop()
         pages, self._turn_at = 1, loop.time() + PAGE_SECONDS
+        mistake = ""  # the last one told in the log
         while True:
             self._dirty.clear()
             now = loop.time()
@@ -137,8 +138,10 @@ class Stage:
                 self._report(str(error))
                 again = await happens(self._dirty, SCREEN_RETRY_SECONDS)
             except Exception as error:  # noqa: BLE001 - a mistake of ours in one picture must not end all others
-                _log.exception("the screen's picture could not be painted; it is tried again")
                 self._painter = None  # what it has painted so far is not known
+                if str(error) != mistake:
+                    _log.exception("the screen's picture could not be painted; it is tried again")
+                mistake = str(error)
                 self._report(f"the screen's picture could not be painted: {error}")
                 again = await happens(self._dirty, SCREEN_RETRY_SECONDS)
             if again:

@@ -143,6 +143,10 @@ class Framebuffers:
         fresh.replace(path)
         return path
 
+    def change(self, path: Path, panel: Panel) -> None:
+        """Have the device show itself in another way from now on."""
+        self._panels[path.stat().st_ino] = panel
+
     def plug_broken(self, name: str = "fb0") -> Path:
         """Put a device there that the kernel describes, and that answers every write with an error; its path."""
         path = self._folder / name

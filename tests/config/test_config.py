@@ -369,6 +369,15 @@ class TestMistakes:
         """One mistake gives one sentence with section, key, bad value and what would be right."""
         assert expected in only_finding(write_ini(tmp_path, change))
 
+    def test_a_link_that_no_small_screen_could_show_is_refused(self, tmp_path: Path) -> None:
+        """The code that opens the mini-program must not cost all the others their place."""
+        (tmp_path / "secret").write_text("5ec2e7")
+        section = "[miniprogram]\napp_id = wx1\napp_secret_file = secret\nscreen_link = https://a.example/"
+        load(write_ini(tmp_path, ("[callbacks]", f"{section}{'m' * 132}\n[callbacks]")))
+        found = only_finding(write_ini(tmp_path, ("[callbacks]", f"{section}{'m' * 133}\n[callbacks]")))
+
+        assert "[miniprogram] screen_link: must have 150 characters at most" in found
+
     @pytest.mark.parametrize(("section", "key", "low", "high"), RANGES)
     def test_both_ends_of_a_range_are_in_it(
         self, tmp_path: Path, section: str, key: str, low: int, high: int

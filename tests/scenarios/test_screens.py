@@ -216,6 +216,20 @@ class TestLost:
             server.kill()
 
 
+class TestMistakes:
+    async def test_a_picture_that_cannot_be_painted_is_told(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A code too large for the screen: on the technician's list with the reason, and the machine sells on."""
+        monkeypatch.setattr("kiosk.readiness.CHECK_SECONDS", 0.1)
+        link = f"https://pay.example.com/{'m' * 900}"
+        async with bench(tmp_path, miniprogram=True, screen_link=link) as running:
+            await running.until(lambda: "screen" in problems(running), "the technician is told")
+            told = [problem.message for problem in running.machine.readiness.problems if problem.code == "screen"]
+            await running.settled(await running.buy("cola"), OrderState.DISPENSED)
+        assert "modules does not fit on a screen of 480x320" in told[0]
+
+
 class TestIdle:
     async def test_pictures_are_shown_beside_the_codes_until_somebody_buys(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

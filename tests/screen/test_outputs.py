@@ -126,6 +126,15 @@ class TestFramebuffer:
         assert again.size == (back.width, back.height)
         assert kept(gradient(*again.size), back).tobytes() == seen(path, back).tobytes()
 
+    def test_another_mode_is_noticed(self, framebuffers: Framebuffers) -> None:
+        """A monitor of another size at the same plug: the device is to be opened anew."""
+        path = framebuffers.plug(replace(BGRX, higher=30))
+        screen = Framebuffer(path)
+        framebuffers.change(path, replace(BGRX, height=60))
+        with pytest.raises(ScreenError, match="has changed its size or its colours"):
+            screen.attend()
+        screen.close()
+
     def test_a_device_that_refuses_to_be_written_is_a_sentence(self, framebuffers: Framebuffers) -> None:
         """What the kernel answers to a write is told; nothing crashes."""
         screen = Framebuffer(framebuffers.plug_broken())
