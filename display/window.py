@@ -55,14 +55,19 @@ class Window:
         self._shown = False
         self._fresh = True
         self._link, theirs = socket.socketpair()
-        with theirs:
-            arguments = [str(number) for number in (theirs.fileno(), width, height)]
+        arguments = [str(number) for number in (theirs.fileno(), width, height)]
+        try:
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter, our module, numbers
                 [sys.executable, "-m", "display.window_process", *arguments],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 env=SDL_ENVIRONMENT | os.environ,
             )
+        except OSError as error:
+            self._link.close()
+            raise ScreenError(f"the window's process cannot be started: {error.strerror}") from error
+        finally:
+            theirs.close()
         try:
             self._wait_for(lambda: self._panel is not None, OPEN_SECONDS)
         except ScreenError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,11 +24,11 @@ from kiosk.records import Change
 from kiosk.settings import Product, Settings
 from kiosk.shelf import Shelf
 from kiosk.stage import Shot, Stage
+from kiosk.touch import Touch
 from kiosk.words import WORDS, Speaker, price_text
 
 TAKE_GOODS_SECONDS = 12  # long enough to look up from the flap; the codes are on sale again meanwhile
 FAILED_SECONDS = 30  # long enough to write down or photograph the order's last characters
-CHOSEN_SECONDS = 60  # long enough to take out a phone, scan and pay; then all products are there again
 MINIPROGRAM_TILE = ".miniprogram"  # no product can be called so
 
 # The events after which a customer stands there without goods.
@@ -41,14 +40,6 @@ class _Result:
     """How the last sale ended, shown until `until` (the loop's clock)."""
 
     order: Order
-    until: float
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """What a customer tapped, shown until `until` (the loop's clock)."""
-
-    product_id: str
     until: float
 
 
@@ -85,8 +76,7 @@ class Storefront:
             report=self._report_screen,
             slideshow=None if idle_folder is None else Slideshow(idle_folder),
         )
-        self._busy_at = 0.0  # when somebody last tapped or paid (the loop's clock)
-        self._chosen: _Chosen | None = None
+        self._touch = Touch(settings.display.idle_after_seconds)
         self._result: _Result | None = None
         self._paid: dict[str, str] = {}  # out_trade_no → product, from the payment until the vend begins
         self._open = False  # whether anything but "starting" may be shown
@@ -109,7 +99,7 @@ class Storefront:
             ini, _, chosen = (await self._journal.switch("language")).partition(":")
             if chosen in WORDS and ini == self._settings.kiosk.language:  # an ini that was changed since then wins
                 self._speaker.language = chosen
-        self._busy_at = asyncio.get_running_loop().time()
+        self._touch.busy()
         self._stage.start()
 
     def open(self) -> None:
@@ -215,26 +205,26 @@ class Storefront:
 
     def _large(self, tiles: tuple[Tile, ...]) -> LargeCode | None:
         """The product that was tapped, with the code that it has now."""
-        chosen = self._chosen
-        left = 0.0 if chosen is None else chosen.until - asyncio.get_running_loop().time()
-        if chosen is None or left <= 0:
-            return None
-        tile = next((tile for tile in tiles if tile.product_id == chosen.product_id), None)
-        if tile is None:
+        chosen = self._touch.chosen
+        tile = (
+            None if chosen is None else next((tile for tile in tiles if tile.product_id == chosen.product_id), None)
+        )
+        if chosen is None or tile is None:
             return None
         words = self._speaker.words
-        return LargeCode(tile, words.countdown.format(seconds=math.ceil(left)), words.tap_to_go_back)
+        return LargeCode(tile, words.countdown.format(seconds=chosen.seconds), words.tap_to_go_back)
 
     def _shot(self) -> Shot:
-        scene = self.scene()
         now = asyncio.get_running_loop().time()
-        ends = [self._result.until] if self._result is not None and self._result.until > now else []
-        if scene.large is not None and self._chosen is not None:  # until the countdown's next second
-            ends.append(self._chosen.until - math.ceil(self._chosen.until - now) + 1)
-        idle_at = self._busy_at + self._settings.display.idle_after_seconds
+        ends = []
+        if self._result is not None and self._result.until > now:
+            ends.append(self._result.until)
+        if self._touch.chosen is not None:
+            ends.append(self._touch.chosen.next_second)
+        idle_at = self._touch.idle_at
         if self._settings.display.idle_folder is not None and now < idle_at:
             ends.append(idle_at)
-        return Shot(scene, min(ends) if ends else None, idle=now >= idle_at)
+        return Shot(self.scene(), min(ends) if ends else None, idle=now >= idle_at)
 
     def _notice(self) -> Notice | None:
         words = self._speaker.words
@@ -283,12 +273,7 @@ class Storefront:
         )
 
     def _tapped(self, tile: Tile | None) -> None:
-        """A tap on a product shows its code large, or keeps it so; a tap elsewhere shows all products again."""
-        self._busy_at = asyncio.get_running_loop().time()
-        if tile is None or tile.state is TileState.SOLD_OUT:
-            self._chosen = None
-        else:
-            self._chosen = _Chosen(tile.product_id, self._busy_at + CHOSEN_SECONDS)
+        self._touch.tapped(tile)
         self._stage.repaint()
 
     def _report_screen(self, error: str | None) -> None:
@@ -298,14 +283,12 @@ class Storefront:
         order = change.order
         if order is None:
             return
-        now = asyncio.get_running_loop().time()
         if order.state is OrderState.PAID:
-            self._busy_at = now
+            self._touch.paid(order.product_id)
             self._paid[order.out_trade_no] = order.product_id
-            if self._chosen is not None and self._chosen.product_id == order.product_id:
-                self._chosen = None  # whoever chose it has it
         else:
             self._paid.pop(order.out_trade_no, None)
+        now = asyncio.get_running_loop().time()
         if order.state is OrderState.DISPENSED and change.event.kind == "dispensed":
             self._result = _Result(order, now + TAKE_GOODS_SECONDS)
         elif order.state is not OrderState.DISPENSING and change.event.kind in _FAILURES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import struct
 import subprocess
@@ -19,6 +20,8 @@ from PIL import Image
 LIMIT_SECONDS = 60.0  # no wait takes longer, also on a busy machine
 FBIOGET_VSCREENINFO = 0x4600
 FBIOGET_FSCREENINFO = 0x4602
+# Numbers of X servers that no other test process uses, so that one that was killed can come back under its own.
+NUMBERS = itertools.count(1000 + os.getpid() % 5000 * 10)
 UNTOUCHED = 0xEE  # what stands in a framebuffer before anybody writes
 
 
@@ -44,21 +47,22 @@ class XServer:
     def __init__(self, folder: Path, width: int, height: int) -> None:
         self._folder = folder
         self._geometry = f"{width}x{height}x24"
-        self.display = ""
+        self.display = f":{next(NUMBERS)}"
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
     def start(self) -> None:
         """Start it, after `kill` under the same number; returns when it can be used."""
         reading, writing = os.pipe()
-        number = [self.display] if self.display else []
         screen = ["-screen", "0", self._geometry, "-fbdir", str(self._folder), "-nolisten", "tcp"]
         self._process = subprocess.Popen(
-            ["Xvfb", *number, "-displayfd", str(writing), *screen], pass_fds=(writing,), stderr=subprocess.DEVNULL
+            ["Xvfb", self.display, "-displayfd", str(writing), *screen],
+            pass_fds=(writing,),
+            stderr=subprocess.DEVNULL,
         )
         os.close(writing)
         with os.fdopen(reading, "rb") as answer:
-            self.display = f":{int(answer.readline())}"
+            assert answer.readline(), "the X server has ended at once"
 
     def kill(self) -> None:
         """End it as a crash would."""

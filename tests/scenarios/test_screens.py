@@ -17,7 +17,8 @@ from display.scene import TileState
 from display.screen import Box, NullScreen, Point
 from kiosk.orders import OrderState
 from kiosk.settings import DisplayDriver, DisplaySettings
-from kiosk.storefront import CHOSEN_SECONDS, MINIPROGRAM_TILE
+from kiosk.storefront import MINIPROGRAM_TILE
+from kiosk.touch import CHOSEN_SECONDS
 
 WIDTH, HEIGHT = 640, 480
 WINDOW = DisplaySettings(DisplayDriver.WINDOW, None, 0, 0, 0)
@@ -99,7 +100,7 @@ class TestTouch:
 
     async def test_the_countdown_closes_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A customer who walked away leaves the screen to the next one; every second is shown meanwhile."""
-        monkeypatch.setattr("kiosk.storefront.CHOSEN_SECONDS", 2)
+        monkeypatch.setattr("kiosk.touch.CHOSEN_SECONDS", 2)
         screen = TouchedScreen(WIDTH, HEIGHT)
         monkeypatch.setattr("kiosk.machine.screen_opener", lambda _: lambda: screen)
         async with bench(tmp_path) as running:
