@@ -74,8 +74,8 @@ class Painter:
         return Painted(self._image, self._put(content), plan.pages, standing)
 
     def poster_box(self, scene: Scene) -> Box | None:
-        """Where a poster would stand; None where there is no room for one, or the scene is not for it."""
-        if not scene.tiles or scene.notice is not None or scene.large is not None or scene.phase not in _SELLING:
+        """Where a poster would stand; None where there is no room for one, or somebody is being served."""
+        if not scene.calm:
             return None
         return (self._plan if scene.phase is Phase.FOR_SALE else self._keypad_plan)(scene, with_poster=True)[1]
 

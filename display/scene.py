@@ -101,3 +101,9 @@ class Scene:
     poster: Poster | None = None
     notice: Notice | None = None
     page_label: str = "{page} / {pages}"  # how a page counter reads, when the tiles need more than one page
+
+    @property
+    def calm(self) -> bool:
+        """Whether something is for sale, and nobody is being served."""
+        selling = self.phase in {Phase.FOR_SALE, Phase.KEYPAD}
+        return selling and bool(self.tiles) and self.large is None and self.notice is None

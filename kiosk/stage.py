@@ -125,14 +125,16 @@ class Stage:
                 self._page, self._turn_at = self._page + 1, now + PAGE_SECONDS
             pattern = now < self._pattern_until
             try:
-                pages = await loop.run_in_executor(
+                painted = await loop.run_in_executor(
                     self._thread, self._show, None if pattern else shot, self._page % pages, now
                 )
+                pages = painted.pages
                 self._report(None)
                 ends = [self._turn_at] if pages > 1 else []
                 ends += [shot.until] if shot.until is not None else []
                 ends += [self._pattern_until] if pattern else []
-                ends += [self._slideshow.turn_at] if shot.idle and self._slideshow is not None else []
+                if shot.idle and not pattern and self._slideshow is not None:
+                    ends.append(self._slideshow.turn_at)
                 again = await self._attend(min(ends) if ends else None)
             except ScreenError as error:
                 self._report(str(error))
@@ -168,8 +170,8 @@ class Stage:
         forget_pictures()
         self._painter = None
 
-    def _show(self, shot: Shot | None, page: int, now: float) -> int:
-        """Paint and show; return how many pages there are. No shot: the test pattern."""
+    def _show(self, shot: Shot | None, page: int, now: float) -> Painted:
+        """Paint and show; return what was painted. No shot: the test pattern."""
         if self._screen is None:
             self._screen = self._open_screen()
             self._painter = None
@@ -186,7 +188,7 @@ class Stage:
         except ScreenError:
             self._close()
             raise
-        return painted.pages
+        return painted
 
     def _with_poster(self, painter: Painter, scene: Scene, now: float) -> Scene:
         """The same with the poster whose turn it is, where there is room for one beside the tiles."""
@@ -195,9 +197,9 @@ class Stage:
         box = painter.poster_box(scene)
         if box is None:
             self._slideshow.turn_at = now + SLIDE_SECONDS
-            if not self._told_no_room:
+            if scene.calm and not self._told_no_room:
                 _log.warning("no idle pictures are shown: %d products leave them no room", len(scene.tiles))
-            self._told_no_room = True
+                self._told_no_room = True
             return scene
         return replace(scene, poster=self._slideshow.current(now, box.width, box.height))
 

@@ -25,7 +25,7 @@ SECRET = "do-not-show-me-0123456789"
 EVERY_KEY = """
     language data_dir dispense_within in_doubt api_key_file sign_type native_mode api_base backup_api_base public_url
     client_cert_file client_key_file order_ttl code_ttl query_interval [miniprogram] app_secret_file screen_link
-    api_token_file
+    api_token_file idle_folder idle_after
     password_file device size rotate port baudrate vend_timeout [xy] drop_sensor lift repeat poll_interval_ms
     sales_counter name_en image address capacity
 """

@@ -15,6 +15,7 @@ from screen_kit import BGRX, RGB565, Framebuffers, XServer, codes_in, seen
 from display.painter import Painter
 from display.scene import TileState
 from display.screen import Box, NullScreen, Point
+from display.test_pattern import CODE_TEXT
 from kiosk.orders import OrderState
 from kiosk.settings import DisplayDriver, DisplaySettings
 from kiosk.storefront import MINIPROGRAM_TILE
@@ -269,3 +270,44 @@ class TestIdle:
 
         assert len(told) == 1
         assert "neither PNG nor JPEG; it is skipped" in told[0]
+
+    async def test_the_test_pattern_is_painted_once_also_while_idle(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nothing else is due while the technician looks at it."""
+        monkeypatch.setattr("display.slideshow.SLIDE_SECONDS", 0.1)
+        (tmp_path / "idle").mkdir()
+        Image.new("RGB", (300, 300), (250, 0, 0)).save(tmp_path / "idle" / "1.png")
+        screen = TouchedScreen(600, 1024)
+        monkeypatch.setattr("kiosk.machine.screen_opener", lambda _: lambda: screen)
+        display = DisplaySettings(DisplayDriver.NONE, None, 600, 1024, 0, tmp_path / "idle", 1)
+        async with bench(tmp_path, display=display) as running:
+            await running.code("cola")
+            await running.code("tea")
+            await running.until(
+                lambda: screen.shown and screen.shown[-1].getpixel((300, 250)) == (250, 0, 0), "the picture is shown"
+            )
+            before = len(screen.shown)
+            running.machine.storefront.show_test_pattern()
+            await running.until(lambda: len(screen.shown) > before, "the pattern is shown")
+            looks = screen.looks
+            await running.until(lambda: screen.looks > looks + 20, "some time has passed")
+            assert len(screen.shown) == before + 1
+            assert codes_in(screen.shown[-1]) == {CODE_TEXT}
+
+    async def test_where_there_is_no_room_it_is_said_once(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The codes come first; the log tells why no picture is seen, but not while there is another reason."""
+        monkeypatch.setattr("kiosk.stage.SLIDE_SECONDS", 0.05)
+        screen = TouchedScreen(400, 320)
+        monkeypatch.setattr("kiosk.machine.screen_opener", lambda _: lambda: screen)
+        display = DisplaySettings(DisplayDriver.NONE, None, 400, 320, 0, tmp_path, 0)
+        with caplog.at_level(logging.WARNING):
+            async with bench(tmp_path, display=display) as running:
+                await running.until(lambda: "leave them no room" in caplog.text, "it is said")
+                looks = screen.looks
+                await running.until(lambda: screen.looks > looks + 20, "some turns have passed")
+        told = [record.getMessage() for record in caplog.records if record.name == "kiosk.stage"]
+
+        assert told == ["no idle pictures are shown: 2 products leave them no room"]
