@@ -48,6 +48,7 @@ class Geometry:
     red: Channel
     green: Channel
     blue: Channel
+    alpha: Channel  # of length 0 where there is none; where there is one, a panel may show black without it
 
 
 def read_geometry(device: int) -> Geometry:
@@ -55,9 +56,9 @@ def read_geometry(device: int) -> Geometry:
     variable = fcntl.ioctl(device, FBIOGET_VSCREENINFO, bytes(_VARIABLE_BYTES))
     fixed = fcntl.ioctl(device, FBIOGET_FSCREENINFO, bytes(_FIXED_BYTES))
     width, height, _, _, x_offset, y_offset, bits = struct.unpack_from("=7I", variable, 0)
-    red, green, blue = (Channel(*struct.unpack_from("=2I", variable, at)) for at in (32, 44, 56))
+    red, green, blue, alpha = (Channel(*struct.unpack_from("=2I", variable, at)) for at in (32, 44, 56, 68))
     (line_length,) = struct.unpack_from("=I", fixed, _LINE_LENGTH_AT)
-    return Geometry(width, height, x_offset, y_offset, bits, line_length, red, green, blue)
+    return Geometry(width, height, x_offset, y_offset, bits, line_length, red, green, blue, alpha)
 
 
 class Framebuffer:
@@ -149,14 +150,21 @@ def _packer(geometry: Geometry) -> Callable[[Image.Image], bytes]:
     """What turns an RGB image into pixels of this framebuffer, least significant byte first."""
     channels = (geometry.red, geometry.green, geometry.blue)
     if geometry.bits_per_pixel == 32 and channels == (Channel(16, 8), Channel(8, 8), Channel(0, 8)):
+        if geometry.alpha == Channel(24, 8):
+            return lambda image: image.convert("RGBA").tobytes("raw", "BGRA")
         return lambda image: image.tobytes("raw", "BGRX")
     if geometry.bits_per_pixel not in (16, 32):
         raise ValueError(f"it has {geometry.bits_per_pixel} bits a pixel; 16 or 32 are supported")
-    # A table for each byte of a pixel and each channel: which of the byte's bits a level of the channel sets.
+    # A table for each byte of a pixel and each channel: which of the byte's bits a level of the channel sets. Red, at
+    # any level, sets those of alpha too.
+    opaque = ((1 << geometry.alpha.length) - 1) << geometry.alpha.offset
     tables = [
         [
-            [((level >> (8 - channel.length)) << channel.offset >> (8 * byte)) & 255 for level in range(256)]
-            for channel in channels
+            [
+                (((level >> (8 - channel.length)) << channel.offset | always) >> (8 * byte)) & 255
+                for level in range(256)
+            ]
+            for channel, always in zip(channels, (opaque, 0, 0), strict=True)
         ]
         for byte in range(geometry.bits_per_pixel // 8)
     ]

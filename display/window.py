@@ -1,7 +1,7 @@
 """A window, or a bare board's screen without any desktop (KMSDRM), through SDL.
 
 SDL lives in a process of its own (`display.window_process`): it wants one thread that never waits, and when the X
-server goes away Xlib ends the process that it lives in, which must not be the one that holds people's money.
+server goes away Xlib ends the process that it lives in, which must not be the one that runs everything else.
 """
 
 from __future__ import annotations

@@ -100,6 +100,7 @@ class Panel:
     red: tuple[int, int] = (16, 8)
     green: tuple[int, int] = (8, 8)
     blue: tuple[int, int] = (0, 8)
+    alpha: tuple[int, int] = (0, 0)
     padding: int = 0  # bytes at the end of every line
     wider: int = 0  # pixels and lines that the memory has beyond what is visible
     higher: int = 0
@@ -118,6 +119,9 @@ XBGR = Panel(red=(24, 8), green=(16, 8), blue=(8, 8))
 RGB565 = Panel(bits=16, red=(11, 5), green=(5, 6), blue=(0, 5))
 BGR565 = Panel(bits=16, red=(0, 5), green=(5, 6), blue=(11, 5))
 RGB555 = Panel(bits=16, red=(10, 5), green=(5, 5), blue=(0, 5))
+ARGB = Panel(alpha=(24, 8))
+RGBA = Panel(red=(24, 8), green=(16, 8), blue=(8, 8), alpha=(0, 8))
+ARGB1555 = Panel(bits=16, red=(10, 5), green=(5, 5), blue=(0, 5), alpha=(15, 1))
 
 
 class Framebuffers:
@@ -172,7 +176,9 @@ def _variable(panel: Panel) -> bytes:
         panel.bits,
         0,
     )
-    colours = b"".join(struct.pack("=3I", *channel, 0) for channel in (panel.red, panel.green, panel.blue, (0, 0)))
+    colours = b"".join(
+        struct.pack("=3I", *channel, 0) for channel in (panel.red, panel.green, panel.blue, panel.alpha)
+    )
     return (head + colours).ljust(160, b"\0")
 
 
@@ -193,6 +199,9 @@ def seen(path: Path, panel: Panel) -> Image.Image:
     for y in range(panel.height):
         start = (panel.y_offset + y) * panel.line + panel.x_offset * size
         values += struct.unpack_from(f"<{panel.width}{'H' if size == 2 else 'I'}", content, start)
+    offset, length = panel.alpha
+    opaque = (1 << length) - 1
+    assert all(value >> offset & opaque == opaque for value in set(values)), "some of it is transparent"
     colours = {
         value: tuple((value >> offset & (1 << length) - 1) << 8 - length for offset, length in channels)
         for value in set(values)

@@ -10,10 +10,13 @@ import pytest
 from PIL import Image
 from scenes import scene
 from screen_kit import (
+    ARGB,
+    ARGB1555,
     BGR565,
     BGRX,
     RGB555,
     RGB565,
+    RGBA,
     RGBX,
     UNTOUCHED,
     XBGR,
@@ -35,6 +38,9 @@ PANELS = {
     "32 bit BGRX": BGRX,
     "32 bit RGBX": RGBX,
     "32 bit XBGR": XBGR,
+    "32 bit with alpha": ARGB,
+    "32 bit with alpha, another order": RGBA,
+    "16 bit 1555": ARGB1555,
     "16 bit 565": RGB565,
     "16 bit 565, blue first": BGR565,
     "16 bit 555": RGB555,
@@ -64,7 +70,7 @@ class TestFramebuffer:
     @pytest.mark.parametrize("rotate", [0, 90, 180, 270])
     @pytest.mark.parametrize("panel", PANELS.values(), ids=PANELS)
     def test_every_pixel_stands_where_it_belongs(self, framebuffers: Framebuffers, panel: Panel, rotate: int) -> None:
-        """Depth, channel order, line length, what is visible of the memory, rotation: every pixel, and no more."""
+        """Depth, channels, line length, what is visible of the memory, rotation: every pixel, opaque, and no more."""
         path = framebuffers.plug(panel)
         screen = Framebuffer(path, rotate)
         image = gradient(*screen.size)
