@@ -44,11 +44,38 @@ class KeypadPlan:
 
 @lru_cache(32)
 def keypad_plan(width: int, height: int, count: int, two_lines: bool) -> KeypadPlan:
-    """Lay out `count` products on as few pages as can be read. `two_lines`: some name needs two lines."""
+    """Lay out `count` products on as few pages as can be read. `two_lines`: some name needs two lines.
+
+    Raises ValueError if not even one product fits.
+    """
+    found = _plan(width, height, _body(width, height), count, two_lines)
+    if found is None:
+        raise ValueError(f"a product does not fit on a screen of {width}x{height}")
+    return found
+
+
+@lru_cache(32)
+def keypad_plan_beside_poster(width: int, height: int, count: int, two_lines: bool) -> tuple[KeypadPlan, Box] | None:
+    """The same beside the largest poster that costs no page and not much of the type; None without room for one."""
+    alone = keypad_plan(width, height, count, two_lines)
+    for share in layout.POSTER_SHARES:
+        poster, body = layout.split_for_poster(_body(width, height), alone.unit, share)
+        found = _plan(width, height, body, count, two_lines)
+        least = max(GOOD_TYPE, alone.tile.type_size * layout.POSTER_KEEPS_TYPE)
+        if found is not None and found.pages <= alone.pages and found.tile.type_size >= least:
+            return found, poster
+    return None
+
+
+def _body(width: int, height: int) -> Box:
+    """What is left below the header and the headline, which is as high."""
+    return Box(0, 2 * layout.header_box(width, height).bottom, width, height)
+
+
+def _plan(width: int, height: int, body: Box, count: int, two_lines: bool) -> KeypadPlan | None:
     space = layout.unit(width, height)
     header = layout.header_box(width, height)
-    headline = Box(space * 2, header.bottom, width - space * 2, header.bottom + header.height)
-    body = Box(0, headline.bottom, width, height)
+    headline = Box(space * 2, header.bottom, width - space * 2, 2 * header.bottom)
     found: list[KeypadPlan] = []
     for pages in range(1, count + 1):
         per_page = math.ceil(count / pages)
@@ -60,7 +87,7 @@ def keypad_plan(width: int, height: int, count: int, two_lines: bool) -> KeypadP
         if found and (found[-1].tile.type_size >= GOOD_TYPE or pages > found[0].pages):
             break
     if not found:
-        raise ValueError(f"a product does not fit on a screen of {width}x{height}")
+        return None
     return found[-1] if found[-1].tile.type_size >= GOOD_TYPE else found[0]
 
 

@@ -8,13 +8,13 @@ from PIL import Image, ImageDraw
 
 from display import layout, palette, qr
 from display.fonts import font
-from display.keypad_layout import KeypadPlan, keypad_plan
+from display.keypad_layout import KeypadPlan, keypad_plan, keypad_plan_beside_poster
 from display.large_layout import large_plan
 from display.palette import text_in
-from display.parts import Card, Keyed, Part, Picture, Words, lines_in, paint_code, paint_placeholder
+from display.parts import Card, Keyed, Part, Picture, Slide, Words, lines_in, paint_code, paint_placeholder
 from display.pictures import product_picture
 from display.scene import LargeCode, Notice, NoticeKind, Phase, Scene, Tile, TileState
-from display.screen import Box
+from display.screen import Box, Point
 
 USUAL_CODE_MODULES = 29 + 2 * qr.QUIET_MODULES  # version 3: what WeChat's own code_url needs
 _SELLING = {Phase.FOR_SALE, Phase.KEYPAD}
@@ -32,6 +32,11 @@ class Painted:
     image: Image.Image  # the painter goes on painting on it: copy what is to be kept
     changed: tuple[Box, ...]
     pages: int
+    tiles: tuple[tuple[Box, Tile], ...] = ()  # what a customer can point at: tiles with codes, or the one large code
+
+    def tile_at(self, point: Point) -> Tile | None:
+        """The tile that stands at a point."""
+        return next((tile for box, tile in self.tiles if box.contains(point)), None)
 
 
 class Painter:
@@ -51,23 +56,31 @@ class Painter:
             return Painted(self._image, self._put({whole: scene.notice}), self._pages(scene))
         header = layout.header_box(*self._size)
         if scene.phase in _SELLING and scene.large is not None:
-            return Painted(self._image, self._put(self._alone(scene, scene.large)), self._pages(scene))
+            return self._alone(scene, scene.large)
         if scene.phase is Phase.KEYPAD and scene.tiles:
             return self._keypad(scene, page)
         if scene.phase is not Phase.FOR_SALE or not scene.tiles:
             body = Box(0, header.bottom, *self._size)
             content = {header: _Header.of(scene, ""), body: _Still(scene.headline, scene.explanation)}
             return Painted(self._image, self._put(content), 1)
-        plan = self._plan(scene)
+        plan, poster_box = self._plan(scene)
         page %= plan.pages
         label = scene.page_label.format(page=page + 1, pages=plan.pages) if plan.pages > 1 else ""
         tiles = scene.tiles[page * len(plan.tiles) : (page + 1) * len(plan.tiles)]
+        standing = tuple(zip(plan.tiles, tiles, strict=False))
         content = {plan.header: _Header.of(scene, label)}
-        content |= {box: _Placed(tile, plan) for box, tile in zip(plan.tiles, tiles, strict=False)}
-        return Painted(self._image, self._put(content), plan.pages)
+        content |= {box: _Placed(tile, plan) for box, tile in standing}
+        content |= _slide(scene, poster_box)
+        return Painted(self._image, self._put(content), plan.pages, standing)
+
+    def poster_box(self, scene: Scene) -> Box | None:
+        """Where a poster would stand; None where there is no room for one, or somebody is being served."""
+        if not scene.calm:
+            return None
+        return (self._plan if scene.phase is Phase.FOR_SALE else self._keypad_plan)(scene, with_poster=True)[1]
 
     def _keypad(self, scene: Scene, page: int) -> Painted:
-        plan = self._keypad_plan(scene)
+        plan, poster_box = self._keypad_plan(scene)
         page %= plan.pages
         label = scene.page_label.format(page=page + 1, pages=plan.pages) if plan.pages > 1 else ""
         tiles = scene.tiles[page * len(plan.tiles) : (page + 1) * len(plan.tiles)]
@@ -77,9 +90,10 @@ class Painter:
             plan.headline: Words(scene.headline, size, palette.TEXT),
         }
         content |= {box: Keyed(tile, plan) for box, tile in zip(plan.tiles, tiles, strict=False)}
+        content |= _slide(scene, poster_box)
         return Painted(self._image, self._put(content), plan.pages)
 
-    def _alone(self, scene: Scene, large: LargeCode) -> dict[Box, object]:
+    def _alone(self, scene: Scene, large: LargeCode) -> Painted:
         """One product and its code, every part for itself: a countdown repaints nothing but its line."""
         tile = large.tile
         self._modules = max(self._modules, qr.modules(tile.code) if tile.code is not None else 0)
@@ -99,29 +113,37 @@ class Painter:
         }
         if plan.picture is not None:
             content[plan.picture] = Picture.of(tile)
-        return content
+        return Painted(self._image, self._put(content), self._pages(scene), ((plan.card, tile),))
 
     def _pages(self, scene: Scene) -> int:
         """How many pages the tiles have that are covered now."""
         if not scene.tiles or scene.phase not in _SELLING:
             return 1
-        return self._plan(scene).pages if scene.phase is Phase.FOR_SALE else self._keypad_plan(scene).pages
+        return (self._plan(scene) if scene.phase is Phase.FOR_SALE else self._keypad_plan(scene))[0].pages
 
-    def _keypad_plan(self, scene: Scene) -> KeypadPlan:
-        plan = keypad_plan(*self._size, len(scene.tiles), two_lines=False)
-        face = font(plan.tile.type_size)
-        two_lines = any(face.getlength(tile.name) > plan.tile.name.width for tile in scene.tiles)
-        return keypad_plan(*self._size, len(scene.tiles), two_lines=two_lines)
+    def _keypad_plan(self, scene: Scene, *, with_poster: bool = False) -> tuple[KeypadPlan, Box | None]:
+        def lay_out(two_lines: bool) -> tuple[KeypadPlan, Box | None]:
+            found = None
+            if with_poster or scene.poster is not None:
+                found = keypad_plan_beside_poster(*self._size, len(scene.tiles), two_lines)
+            return found or (keypad_plan(*self._size, len(scene.tiles), two_lines), None)
 
-    def _plan(self, scene: Scene) -> layout.Plan:
+        plan, poster = lay_out(two_lines=False)
+        return lay_out(two_lines=True) if _long(scene, plan.tile.name, plan.tile.type_size) else (plan, poster)
+
+    def _plan(self, scene: Scene, *, with_poster: bool = False) -> tuple[layout.Plan, Box | None]:
         # Codes only grow: a tile whose code is being made must not make the page jump.
         codes = [qr.modules(tile.code) for tile in scene.tiles if tile.code is not None]
         self._modules = max([self._modules, *codes])
-        width, height = self._size
-        one_line = layout.plan(width, height, len(scene.tiles), self._modules, two_lines=False)
-        face = font(one_line.tile.type_size)
-        two_lines = any(face.getlength(tile.name) > one_line.tile.name.width for tile in scene.tiles)
-        return layout.plan(width, height, len(scene.tiles), self._modules, two_lines=two_lines)
+
+        def lay_out(two_lines: bool) -> tuple[layout.Plan, Box | None]:
+            found = None
+            if with_poster or scene.poster is not None:
+                found = layout.plan_beside_poster(*self._size, len(scene.tiles), self._modules, two_lines)
+            return found or (layout.plan(*self._size, len(scene.tiles), self._modules, two_lines), None)
+
+        plan, poster = lay_out(two_lines=False)
+        return lay_out(two_lines=True) if _long(scene, plan.tile.name, plan.tile.type_size) else (plan, poster)
 
     def _put(self, content: dict[Box, object]) -> tuple[Box, ...]:
         """Paint what does not stand there yet; return the boxes that were painted."""
@@ -286,6 +308,17 @@ class Painter:
             text_in(self._draw, caption, tile.caption, parts.type_size, palette.SCAN)
             return
         paint_placeholder(self._draw, code, tile.caption, parts.price_size, colour)
+
+
+def _slide(scene: Scene, box: Box | None) -> dict[Box, object]:
+    """The scene's poster in its place, where it has one."""
+    return {} if box is None or scene.poster is None else {box: Slide(scene.poster)}
+
+
+def _long(scene: Scene, name: Box, type_size: int) -> bool:
+    """Whether some product's name needs two lines in a place of that width."""
+    face = font(type_size)
+    return any(face.getlength(tile.name) > name.width for tile in scene.tiles)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -11,8 +12,8 @@ from PIL import Image, ImageDraw
 from display import palette, qr
 from display.keypad_layout import KeypadPlan
 from display.palette import Colour, text_in
-from display.pictures import product_picture
-from display.scene import Tile, TileState
+from display.pictures import PictureError, poster_picture, product_picture
+from display.scene import Poster, Tile, TileState
 from display.screen import Box
 
 ROUNDING = 0.06  # a placeholder's corners, of its height
@@ -60,6 +61,20 @@ class Picture:
         shown = palette.grey(picture) if self.grey else picture
         x, y = box.left + (box.width - shown.width) // 2, box.top + (box.height - shown.height) // 2
         image.paste(shown, (x, y), shown)
+
+
+@dataclass(frozen=True)
+class Slide:
+    """A poster, whole, in the middle of its box."""
+
+    poster: Poster
+
+    def paint(self, image: Image.Image, draw: ImageDraw.ImageDraw, box: Box) -> None:  # noqa: ARG002 - as all parts
+        """Paint it; nothing where its file was taken away meanwhile."""
+        with contextlib.suppress(PictureError):
+            shown = poster_picture(self.poster, box.width, box.height)
+            x, y = box.left + (box.width - shown.width) // 2, box.top + (box.height - shown.height) // 2
+            image.paste(shown, (x, y), shown)
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,14 @@ class Notice:
     slots: SlotMark | None = None
 
 
+@dataclass(frozen=True)
+class Poster:
+    """A picture for passers-by, shown beside the tiles where it costs them nothing."""
+
+    path: Path
+    stamp: int  # tells one content of the file from the next
+
+
 class Phase(enum.Enum):
     """The state of the whole machine as a customer sees it."""
 
@@ -90,5 +98,12 @@ class Scene:
     explanation: str = ""  # STARTING and OUT_OF_SERVICE: the reason in a customer's words
     tiles: tuple[Tile, ...] = ()
     large: LargeCode | None = None
+    poster: Poster | None = None
     notice: Notice | None = None
     page_label: str = "{page} / {pages}"  # how a page counter reads, when the tiles need more than one page
+
+    @property
+    def calm(self) -> bool:
+        """Whether something is for sale, and nobody is being served."""
+        selling = self.phase in {Phase.FOR_SALE, Phase.KEYPAD}
+        return selling and bool(self.tiles) and self.large is None and self.notice is None

@@ -52,6 +52,7 @@ MODBUS_KEYS = {  # those that only one profile has
 MAX_SECRET_BYTES = 4096  # no key or token is longer; a larger file is some other file
 MAX_PRICE_FEN = 50_000_00  # no vending machine sells dearer: a larger figure is a slip
 SCREEN_PIXELS = (320, 4096)  # smallest and largest side that the painter lays out
+MAX_SCREEN_LINK = 150  # with the machine's id its code is as large as one of mode one, which any screen shows
 API_KEY_LENGTH = 32  # WeChat Pay v2 demands exactly this
 WECHAT_API = "https://api.mch.weixin.qq.com"
 WECHAT_BACKUP_API = "https://api2.mch.weixin.qq.com"
@@ -191,11 +192,16 @@ def _wechatpay(reading: _Reading) -> WeChatPaySettings:
 
 def _miniprogram(reading: _Reading) -> MiniProgramSettings:
     section = reading.ini.section("miniprogram")
+    screen_link = section.address("screen_link")
+    if screen_link is not None and len(screen_link) > MAX_SCREEN_LINK:
+        section.note(
+            "screen_link", f"must have {MAX_SCREEN_LINK} characters at most: a small screen has no room for more"
+        )
     return MiniProgramSettings(
         app_id=section.text("app_id", **APP_ID),
         app_secret=_secret_file(reading, section, "app_secret_file", required=True) or "",
         api_base=section.address("api_base", "https://api.weixin.qq.com"),
-        screen_link=section.address("screen_link"),
+        screen_link=screen_link,
     )
 
 
@@ -221,8 +227,6 @@ def _listen(section: Section, default: str) -> ListenAddress:
 def _display(section: Section) -> DisplaySettings:
     driver = section.choice("driver", DisplayDriver, DisplayDriver.FRAMEBUFFER)
     device = section.path("device", "/dev/fb0")
-    if driver is DisplayDriver.WINDOW:
-        section.note("driver", "is not part of this version; use framebuffer, file or none", driver.value)
     if driver is DisplayDriver.FILE and ("device" not in section or device.suffix != ".png"):
         section.note("device", "must name the picture that driver = file writes, ending in .png")
     size = section.text("size", "1080x1920", pattern="[0-9]{1,5}x[0-9]{1,5}", right="WIDTHxHEIGHT, such as 1080x1920")
@@ -230,12 +234,15 @@ def _display(section: Section) -> DisplaySettings:
     smallest, largest = SCREEN_PIXELS
     if not all(smallest <= side <= largest for side in (width, height)):
         section.note("size", f"must have sides from {smallest} to {largest} pixels", size)
+    whole = driver is DisplayDriver.WINDOW and "size" not in section
     return DisplaySettings(
         driver=driver,
         device=device if driver in {DisplayDriver.FRAMEBUFFER, DisplayDriver.FILE} else None,
-        width=width,
-        height=height,
+        width=0 if whole else width,
+        height=0 if whole else height,
         rotate=section.integer("rotate", 0, choices=(0, 90, 180, 270)),
+        idle_folder=section.path("idle_folder"),
+        idle_after_seconds=section.integer("idle_after", 60, low=10, high=3600),
     )
 
 

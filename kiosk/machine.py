@@ -418,11 +418,14 @@ def screen_opener(settings: Settings) -> Callable[[], Screen]:
         case DisplayDriver.FRAMEBUFFER:
             return lambda: Framebuffer(display.device or DEFAULT_FRAMEBUFFER, display.rotate)
         case DisplayDriver.FILE:
-            return lambda: PngFile(display.device or Path("screen.png"), display.width, display.height)
+            file = display.device or Path("screen.png")
+            return lambda: PngFile(file, display.width, display.height, display.rotate)
         case DisplayDriver.NONE:
             return lambda: NullScreen(display.width, display.height)
         case DisplayDriver.WINDOW:
-            raise ValueError("display driver window is not part of this version")
+            from display.window import Window  # noqa: PLC0415 - only the driver in use is loaded
+
+            return lambda: Window(display.width, display.height, display.rotate)
 
 
 def _static_codes(settings: Settings) -> StaticCodes:

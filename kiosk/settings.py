@@ -127,9 +127,11 @@ class DisplaySettings:
 
     driver: DisplayDriver
     device: Path | None
-    width: int  # of window, file and none; the framebuffer knows its own
+    width: int  # of window, file and none; the framebuffer knows its own. 0: a window as large as the screen
     height: int
     rotate: int  # degrees clockwise: 0 90 180 270
+    idle_folder: Path | None = None  # pictures to show while nobody buys
+    idle_after_seconds: int = 60
 
 
 class DispenserDriver(enum.Enum):

@@ -28,6 +28,8 @@ class Words:
     later: str  # a reason that is ours to mend: nothing that a customer could do
     no_network: str
     page: str
+    countdown: str  # of the one product that was tapped
+    tap_to_go_back: str
     # On the phone, as the answer to a scan
     unknown_product: str
     try_again: str
@@ -66,6 +68,8 @@ WORDS = {
         later="机器正在维护，请稍后再来",
         no_network="网络暂时中断，请稍后再来",
         page="第 {page} 页，共 {pages} 页",
+        countdown="{seconds} 秒后返回",
+        tap_to_go_back="点击二维码以外的地方，返回全部商品",
         unknown_product="本机没有这种商品",
         try_again="系统繁忙，请稍后再试",
         scan_again="请重新扫描屏幕上的二维码",
@@ -100,6 +104,8 @@ WORDS = {
         later="We are working on it. Please come back later",
         no_network="The network is down. Please come back later",
         page="Page {page} of {pages}",
+        countdown="All products again in {seconds} s",
+        tap_to_go_back="Tap beside the code to go back",
         unknown_product="This machine does not sell that",
         try_again="Busy at the moment: please try again in a moment",
         scan_again="Please scan the code on the screen again",

@@ -30,7 +30,7 @@ EVERY_KEY = """
     [mdb] currency answer_within settings
     language data_dir dispense_within in_doubt api_key_file sign_type native_mode api_base backup_api_base public_url
     client_cert_file client_key_file order_ttl code_ttl query_interval [miniprogram] app_secret_file screen_link
-    api_token_file
+    api_token_file idle_folder idle_after
     password_file device size rotate port baudrate vend_timeout [xy] drop_sensor lift repeat poll_interval_ms
     sales_counter name_en image address capacity
 """
@@ -175,6 +175,17 @@ capacity = 999
         """Settings that are printed or logged as a whole show no secret."""
         assert API_KEY not in repr(load(write_ini(tmp_path)))
 
+    @pytest.mark.parametrize(("size", "expected"), [("", (0, 0)), ("\nsize = 800x480", (800, 480))])
+    def test_a_window_is_as_large_as_the_screen_unless_told(
+        self, tmp_path: Path, size: str, expected: tuple[int, int]
+    ) -> None:
+        """Without a size nothing has to be known of the screen; idle pictures are shown after a minute."""
+        change = ("driver = none", f"driver = window{size}\nidle_folder = idle")
+        display = load(write_ini(tmp_path, change)).display
+
+        assert (display.driver, display.width, display.height) == (DisplayDriver.WINDOW, *expected)
+        assert (display.idle_folder, display.idle_after_seconds) == (tmp_path / "idle", 60)
+
     def test_a_byte_order_mark_and_windows_line_ends_are_fine(self, tmp_path: Path) -> None:
         """A file saved by a Windows editor is read like any other."""
         path = write_ini(tmp_path)
@@ -306,7 +317,10 @@ BAD = [
     ),
     (("127.0.0.1:0", "127.0.0.1:8000"), "[web] listen: must differ from [callbacks] listen"),
     (("driver = none", "driver = tv"), "[display] driver = 'tv': must be framebuffer, window, file or none"),
-    (("driver = none", "driver = window"), "[display] driver = 'window': is not part of this version"),
+    (
+        ("driver = none", "driver = none\nidle_after = 5"),
+        "[display] idle_after = '5': must be a whole number from 10",
+    ),
     (
         ("driver = none", "driver = file"),
         "[display] device: must name the picture that driver = file writes, ending in .png",
@@ -421,6 +435,15 @@ class TestMistakes:
         (tmp_path / "secret").write_text("s" * 32)
         wechatpay = ("[callbacks]", f"{lines}\n[callbacks]")
         assert expected in only_finding(write_ini(tmp_path, mdb(""), wechatpay))
+
+    def test_a_link_that_no_small_screen_could_show_is_refused(self, tmp_path: Path) -> None:
+        """The code that opens the mini-program must not cost all the others their place."""
+        (tmp_path / "secret").write_text("5ec2e7")
+        section = "[miniprogram]\napp_id = wx1\napp_secret_file = secret\nscreen_link = https://a.example/"
+        load(write_ini(tmp_path, ("[callbacks]", f"{section}{'m' * 132}\n[callbacks]")))
+        found = only_finding(write_ini(tmp_path, ("[callbacks]", f"{section}{'m' * 133}\n[callbacks]")))
+
+        assert "[miniprogram] screen_link: must have 150 characters at most" in found
 
     @pytest.mark.parametrize(("section", "key", "low", "high"), RANGES)
     def test_both_ends_of_a_range_are_in_it(
