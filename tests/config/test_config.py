@@ -229,10 +229,10 @@ def modbus(keys: str) -> tuple[str, str]:
 
 def board(driver: str, address: str, more: str = "") -> tuple[str, str]:
     """The change that makes it a machine with a board, whose slot has this address."""
+    product = "[product:cola]\nname = 可口可乐\nprice = 3.50\n\n[slot:11]\n"
     return (
-        "driver = fake\n\n[product:cola]\nname = 可口可乐\nprice = 3.50\n\n[slot:11]\n",
-        f"driver = {driver}\nport = /dev/x\n\n{more}[product:cola]\nname = 可口可乐\nprice = 3.50\n\n[slot:11]\n"
-        + f"address = {address}\n",
+        f"driver = fake\n\n{product}",
+        f"driver = {driver}\nport = /dev/x\n\n{more}{product}address = {address}\n",
     )
 
 
