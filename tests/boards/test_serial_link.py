@@ -204,8 +204,9 @@ class TestSentences:
         ("port", "words"),
         [
             ("/dev/no-such-port", "is not there"),
-            ("loop://", "no file descriptor"),
             ("nonsense://x", "cannot be used"),
+            ("rfc2217://127.0.0.1", "must name host and port number"),
+            ("socket://127.0.0.1", "must name host and port number"),
             ("/dev/null", "cannot be used"),
             ("socket://127.0.0.1:1", "cannot be used|nobody accepts"),
         ],
