@@ -20,6 +20,7 @@ from hardware.modbus.codec import Refused
 from hardware.modbus.driver import ModbusDispenser
 from hardware.serial_link import LinkTiming
 
+SETTLE_SECONDS = 3.0  # a drop sensor lets go of what fell within a second; a door that is open stays open
 SHOWN = 8  # coils and inputs that the technician sees; boards have 8 or multiples of it
 
 
@@ -82,6 +83,10 @@ class RelayDispenser(ModbusDispenser):
             # Also without proof: this answer shows whether the adapter returns our own bytes, and an echo of the
             # command would look exactly like its acknowledgement.
             before = await self._is_on(address)
+            settled = asyncio.get_running_loop().time() + SETTLE_SECONDS
+            while before and self._proof_by_input and asyncio.get_running_loop().time() < min(settled, deadline):
+                await asyncio.sleep(self._timing.watch_seconds)  # the item before may still be passing
+                before = await self._is_on(address)
         except Unanswered as error:
             return self._never_ordered(address, str(error))
         except Refused as refusal:
@@ -113,10 +118,11 @@ class RelayDispenser(ModbusDispenser):
     async def _wait(self, address: int, deadline: float, looked_at: float, said: str, *, certain: bool) -> VendResult:
         """Wait for the proof. `certain`: the command was taken, and nothing has been missed so far."""
         loop = asyncio.get_running_loop()
+        pulse_ends = min(looked_at + self._pulse_seconds, deadline)
         if not self._proof_by_input:
             if not certain:
                 return VendResult(Outcome.UNKNOWN, f"the board {said} of coil {address}, and nothing can prove it")
-            await asyncio.sleep(min(self._pulse_seconds, deadline - loop.time()))
+            await asyncio.sleep(pulse_ends - loop.time())
             return VendResult(Outcome.DELIVERED, f"the board {said} of coil {address}")
         while loop.time() < deadline and not self._stopping:
             try:
@@ -125,6 +131,7 @@ class RelayDispenser(ModbusDispenser):
                 certain = False
             else:
                 if on:
+                    await asyncio.sleep(pulse_ends - loop.time())  # the relay is off again before the next order
                     return VendResult(Outcome.DELIVERED, f"{self._witness(address)} came on", proven=True)
                 certain = certain and loop.time() - looked_at <= self._timing.blind_seconds
                 looked_at = loop.time()

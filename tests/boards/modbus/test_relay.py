@@ -33,6 +33,13 @@ class TestProof:
         assert "input 5 is on before anything was switched" in ended.detail
         assert made.vends() == []
 
+    async def test_two_items_of_one_slot_in_a_row(self, line: LineMaker) -> None:
+        """The first one may still be passing the sensor when the second is ordered: it is waited for."""
+        made = await line(RelayBoard, RelayDispenser, vend_timeout_seconds=4)
+        for _ in range(2):
+            assert (await made.dispenser.vend(1)).proven
+        assert made.drops() == [1, 1]
+
     async def test_nothing_fell_is_certain_only_if_it_was_watched_all_the_time(self, line: LineMaker) -> None:
         """Two looks too far apart may have missed the drop: UNKNOWN instead of a failure."""
         slow = replace(QUICK_MASTER, watch_seconds=0.2, blind_seconds=0.1)

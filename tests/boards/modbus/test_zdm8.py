@@ -53,6 +53,15 @@ class TestReadOnce:
         assert (ended.outcome, ended.proven) == (DELIVERED, True)
         assert made.vends() == ["1"]
 
+    async def test_the_item_before_proves_nothing(self, line: LineMaker) -> None:
+        """While it passes the sensor the next order waits; a jam is then a failure, not "seen"."""
+        made = await line(Zdm8Board, Zdm8Dispenser, vend_timeout_seconds=4)
+        assert (await made.dispenser.vend(1)).outcome is DELIVERED
+        made.board.jam(2)
+        made.board.lose_results()
+        assert (await made.dispenser.vend(2)).outcome is NOT_DELIVERED
+        assert made.drops() == [1]
+
     async def test_a_lost_failure_is_told_by_the_fault_code(self, line: LineMaker) -> None:
         """The fault code stays when the state is gone."""
         made = await line(Zdm8Board, Zdm8Dispenser)
