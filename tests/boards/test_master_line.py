@@ -48,7 +48,7 @@ class Pair:
             port=str(folder / "board"),
             baudrate=9600,
             kind="a board in brackets",
-            timing=MasterTiming(quiet_seconds=0.2),
+            timing=MasterTiming(quiet_seconds=1),
             link_timing=QUICK_LINK,
             on_change=lambda: None,
         )
@@ -98,6 +98,7 @@ class TestWhoseAnswer:
             await pair.ask(0.05)
         assert caught.value.sent
         again = pair.ask()
+        await asyncio.sleep(0.05)  # well within the quiet time
         pair.peer.line.write(b"<too late>")
         await wait_until(lambda: pair.peer.heard == QUESTION * 2, "the second question came")
         pair.peer.line.write(ANSWER)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
+from core_values import make_settings
 from scenario_kit import bench
 
 from hardware.master_line import MasterTiming
+from hardware.modbus import codec
 from hardware.modbus.simulator import RelayBoard, Zdm8Board
 from hardware.simulated_board import SimulatedBoard
+from hardware.tcn.codec import turn
 from hardware.tcn.simulator import TcnBoard
 from kiosk.audit import audit
+from kiosk.machine import make_dispenser
 from kiosk.orders import OrderState
-from kiosk.settings import DispenserDriver, ModbusProfile, ModbusSettings
+from kiosk.settings import DispenserDriver, ModbusProfile, ModbusSettings, TcnSettings
 
 BOARDS = {
     "modbus-relay": (RelayBoard, DispenserDriver.MODBUS, ModbusSettings(ModbusProfile.RELAY, pulse_seconds=0.1)),
@@ -49,6 +55,32 @@ async def test_a_day_at_the_machine(
             here.money(order.out_trade_no) for order in (first, second, third)
         ]
     assert () == audit(here.journal_file).findings
+
+
+@pytest.mark.parametrize(
+    ("driver", "section", "frame"),
+    [
+        (
+            DispenserDriver.MODBUS,
+            ModbusSettings(ModbusProfile.RELAY, unit=3, pulse_seconds=1.5),
+            codec.timed_pulse(3, 11, 1.5),
+        ),
+        (
+            DispenserDriver.MODBUS,
+            ModbusSettings(ModbusProfile.ZDM8, unit=3, sensor=False, motor="belt"),
+            codec.write_registers(3, 0x2001, [0x0B03, 0]),
+        ),
+        (DispenserDriver.TCN, TcnSettings(drop_sensor=False), turn(11, drop_sensor=False)),
+    ],
+)
+async def test_what_the_ini_says_reaches_the_wire(
+    tmp_path: Path, driver: DispenserDriver, section: ModbusSettings | TcnSettings, frame: bytes
+) -> None:
+    """Unit, pulse, motor and sensor stand in the very frame that a vend sends."""
+    settings = make_settings(tmp_path)
+    chosen = replace(settings.dispenser, driver=driver, port="/dev/none", **{driver.value: section})
+    dispenser = make_dispenser(replace(settings, dispenser=chosen))
+    assert frame.hex() == json.loads(dispenser.prepare(11))["frame"]
 
 
 @pytest.mark.parametrize("answers", ["another kind of board", "nothing"])

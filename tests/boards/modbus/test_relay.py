@@ -12,6 +12,7 @@ from hardware.dispenser import Cause, Outcome
 from hardware.modbus.relay import RelayDispenser
 from hardware.modbus.simulator import RelayBoard, Zdm8Board
 from hardware.modbus.zdm8 import Zdm8Dispenser
+from hardware.simulated_board import Damage
 
 
 class TestProof:
@@ -95,6 +96,16 @@ class TestEcho:
         assert lost.outcome is Outcome.UNKNOWN
         assert "did not acknowledge" in lost.detail
         assert made.drops() == [1]
+
+    async def test_a_line_on_which_an_echo_cannot_be_told_is_not_used(self, line: LineMaker) -> None:
+        """Noise before every answer hides whether our own bytes come back: nothing is switched."""
+        made = await line(RelayBoard, RelayDispenser, ready=False)
+        made.board.damage_next(*[Damage.NOISE_BEFORE] * 1000)
+        await wait_until(lambda: made.dispenser.status.ready, "the board answers all the same")
+        refused = await made.dispenser.vend(1)
+        assert refused.cause is Cause.NOT_TAKEN
+        assert "too noisy" in refused.detail
+        assert made.vends() == []
 
     async def test_only_an_echo_is_told(self, line: LineMaker) -> None:
         """An adapter without a board behind it answers itself: the sentence says so."""
