@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hardware.dispenser import Fact
-from hardware.serial_link import LinkTiming, SerialLink
+from hardware.serial_link import LinkTiming, SerialLink, lost
 
 logger = logging.getLogger(__name__)
 
@@ -243,7 +243,7 @@ class MasterLine:
             del self._buffer[:count]
 
     def _link_up(self) -> None:
-        self._link_reason = f"the serial port {self.port} was lost: is the adapter plugged in?"
+        self._link_reason = lost(self.port)
         self.echoes = None
         self._buffer.clear()
         self._on_change()

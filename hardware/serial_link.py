@@ -50,11 +50,18 @@ def explain(port: str, error: Exception) -> str:
         return f"the serial port {port} may not be opened by this user: add the user to the group dialout"
     if code in {errno.EAGAIN, errno.EBUSY}:
         return f"the serial port {port} is held by another program: end it, or give this machine a port of its own"
-    if code == errno.ECONNREFUSED:
-        return f"nobody accepts connections at {port}: is the serial server switched on?"
     if isinstance(error, serial.SerialTimeoutException):
         return f"the serial port {port} takes no more bytes: the line behind it is stuck"
+    if code == errno.ECONNREFUSED or "Connection refused" in str(error):  # pyserial's words carry no number
+        return f"nobody accepts connections at {port}: is the serial server switched on?"
     return f"the serial port {port} cannot be used: {error}"
+
+
+def lost(port: str) -> str:
+    """Say in one sentence that an open port is gone."""
+    if port.startswith(NETWORK):
+        return f"the connection to {port} was lost: is the serial server switched on?"
+    return f"the serial port {port} was lost: is the adapter plugged in?"
 
 
 def open_port(port: str, baudrate: int, write_timeout_seconds: float) -> serial.SerialBase:
@@ -235,7 +242,7 @@ class SerialLink:
             if isinstance(error, serial.SerialTimeoutException):
                 self._report_down(explain(self.port, error))
             else:
-                self._report_down(f"the serial port {self.port} was lost: is the adapter plugged in?")
+                self._report_down(lost(self.port))
         finally:
             self._detach(opened)
             # Shielded: a port that is not closed stays locked for everyone, so closing is not given up half-way.

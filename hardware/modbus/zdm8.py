@@ -168,8 +168,7 @@ class Zdm8Dispenser(ModbusDispenser):
         self._note("door", "closed" if door & 0xFF else "open")
 
     async def _ask_sensor(self) -> None:
-        (aligned,) = await self._registers(SENSOR, 1)
-        self._note("drop_sensor", "aligned" if aligned else "blocked or absent")
+        self._note("drop_sensor", "aligned" if (await self._registers(SENSOR, 1))[0] else "blocked or absent")
 
     async def _ask_light(self) -> None:
         light = await self._drop_input()
@@ -194,12 +193,12 @@ class Zdm8Dispenser(ModbusDispenser):
         try:
             before = await self._read_state()
             watches = self._drop_sensor and await self._light_is_as_ever(deadline)
-            sensor = (await self._registers(SENSOR, 1))[0] if self._drop_sensor else 1
+            aligned = not self._drop_sensor or await self._sensor_is_aligned()
         except (Unanswered, Refused) as error:
             return self._never_ordered(address, str(error))
         if before.run not in {IDLE, SUCCEEDED, FAILED}:
             return self._never_ordered(address, f"the board is still running (state {before.run})")
-        if not sensor:
+        if not aligned:
             detail = "the drop sensor is blocked or absent; nothing was turned"
             return VendResult(Outcome.NOT_DELIVERED, detail, Cause.MACHINE)
         self._leftover = None
@@ -209,7 +208,9 @@ class Zdm8Dispenser(ModbusDispenser):
         except Refused as refusal:
             if refusal.proves_nothing_moved:
                 detail = f"the board refuses lane {address}: {refusal}"
-                return VendResult(Outcome.NOT_DELIVERED, detail, Cause.NOT_TAKEN if refusal.code == 6 else Cause.SLOT)
+                return VendResult(
+                    Outcome.NOT_DELIVERED, detail, Cause.NOT_TAKEN if refusal.code == codec.BUSY else Cause.SLOT
+                )
             lost = True
         except Unanswered as error:
             if not error.sent:
@@ -219,14 +220,22 @@ class Zdm8Dispenser(ModbusDispenser):
         self._vended_at = asyncio.get_running_loop().time()
         return result
 
+    async def _sensor_is_aligned(self) -> bool:
+        """Whether the board calls its drop sensor sound, or has no word for it."""
+        try:
+            return bool((await self._registers(SENSOR, 1))[0])
+        except Refused:
+            return True
+
     async def _light_is_as_ever(self, deadline: float) -> bool:
         """Wait until the item before has passed the drop sensor; False if it cannot be a witness this time."""
         loop = asyncio.get_running_loop()
         settled = min(loop.time() + SETTLE_SECONDS, deadline)
-        while self._light is not None and loop.time() < settled:
-            if await self._drop_input() == self._light:
-                return True
-            await asyncio.sleep(self._timing.watch_seconds)
+        with contextlib.suppress(Refused):
+            while self._light is not None and loop.time() < settled:
+                if await self._drop_input() == self._light:
+                    return True
+                await asyncio.sleep(self._timing.watch_seconds)
         return False
 
     async def _watch(

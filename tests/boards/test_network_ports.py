@@ -126,7 +126,7 @@ async def test_a_board_behind_a_serial_server(
     board._on_event = lambda event: server.hang_up() if event.kind == "vend" else None
     assert (await dispenser.vend(2)).outcome is Outcome.UNKNOWN
     board._on_event = None
-    assert not dispenser.status.ready
+    assert f"the connection to {server.url()} was lost" in dispenser.status.reason
     assert (await dispenser.vend(3)).cause is Cause.NOT_TAKEN
     await wait_until(lambda: dispenser.status.ready, "it is connected again", limit_seconds=20)
     assert (await dispenser.vend(3)).outcome is Outcome.DELIVERED

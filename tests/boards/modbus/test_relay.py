@@ -141,6 +141,14 @@ class TestAnotherKind:
         await wait_until(lambda: "unit 2) does not answer" in made.dispenser.status.reason, "it was noticed")
 
 
+async def test_a_board_with_few_relays(line: LineMaker) -> None:
+    """One that has four answers no question for eight: it is asked for fewer, and sells."""
+    made = await line(RelayBoard, RelayDispenser, {"coils": range(4)})
+    made.board.inputs.add(3)
+    await wait_until(lambda: made.fact("inputs_on") == "3", "the inputs were asked")
+    assert (await made.dispenser.vend(0)).outcome is Outcome.DELIVERED
+
+
 async def test_the_technician_sees_coils_and_inputs(line: LineMaker) -> None:
     """By their numbers."""
     made = await line(RelayBoard, RelayDispenser)

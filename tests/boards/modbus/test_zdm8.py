@@ -10,7 +10,7 @@ from boards_kit import LineMaker, wait_until
 
 from hardware.dispenser import Cause, Outcome
 from hardware.modbus.simulator import MOTOR_TIMED_OUT, Zdm8Board
-from hardware.modbus.zdm8 import FAILED, SUCCEEDED, Motor, Zdm8Dispenser
+from hardware.modbus.zdm8 import FAILED, INPUTS, SENSOR, SUCCEEDED, Motor, Zdm8Dispenser
 
 DELIVERED, NOT_DELIVERED, UNKNOWN = Outcome.DELIVERED, Outcome.NOT_DELIVERED, Outcome.UNKNOWN
 
@@ -120,6 +120,14 @@ class TestBeforeTheTurn:
         ended = await made.dispenser.vend(1)
         assert (ended.outcome, ended.cause) == (NOT_DELIVERED, Cause.MACHINE)
         assert made.vends() == []
+
+    async def test_a_board_without_a_word_for_its_sensor(self, line: LineMaker) -> None:
+        """It refuses the questions for sensor and inputs: it sells, by its state alone."""
+        made = await line(Zdm8Board, Zdm8Dispenser, ready=False)
+        known = made.board._words
+        made.board._words = lambda address: None if address in {SENSOR, INPUTS} else known(address)
+        await wait_until(lambda: made.dispenser.status.ready, "the driver is ready")
+        assert (await made.dispenser.vend(1)).outcome is DELIVERED
 
     async def test_a_lane_beyond_the_board(self, line: LineMaker) -> None:
         """The board says how many rows and columns it has: a lane beyond them is the slot's fault."""
