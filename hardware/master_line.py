@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hardware.dispenser import Fact
-from hardware.serial_link import LinkTiming, SerialLink
+from hardware.serial_link import LinkTiming, SerialLink, lost
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +92,7 @@ class MasterLine:
         self._link_reason = f"the serial port {port} has not been opened yet"
         self._buffer = bytearray()
         self._question: _Question | None = None
+        self._noise_before_answer = False
         self._quiet_until = 0.0
         self._polls = 0
         self._unanswered = 0
@@ -116,6 +117,11 @@ class MasterLine:
     def reason(self) -> str:
         """Why nothing can be asked; empty while the port is open."""
         return "" if self._link.is_up else self._link_reason
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether more came in than the last answer: before it, or behind it until now."""
+        return self._noise_before_answer or bool(self._buffer)
 
     @property
     def facts(self) -> tuple[Fact, ...]:
@@ -225,6 +231,7 @@ class MasterLine:
                 skip = start
             elif start == 0:
                 self.echoes = False
+        self._noise_before_answer = start > skip
         self._throw_away(max(0, start - skip))
         self._last_in = answer
         del self._buffer[: end - max(0, start - skip)]
@@ -236,7 +243,7 @@ class MasterLine:
             del self._buffer[:count]
 
     def _link_up(self) -> None:
-        self._link_reason = f"the serial port {self.port} was lost: is the adapter plugged in?"
+        self._link_reason = lost(self.port)
         self.echoes = None
         self._buffer.clear()
         self._on_change()

@@ -131,6 +131,14 @@ def set_password(config: Path) -> None:
     click.echo(f"the password's hash is in {file}")
 
 
+@cli.command()
+def ports() -> None:
+    """List the serial ports of this computer, who holds them, and which one is probably the board."""
+    from hardware.ports import find_ports, report
+
+    click.echo("\n".join(report(find_ports())))
+
+
 @cli.command("simulate-board")
 @click.option("--protocol", type=click.Choice(SIMULATED_PROTOCOLS), required=True)
 @click.option("--link", type=click.Path(path_type=Path), help="Link the pseudo-terminal there.")

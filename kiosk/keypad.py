@@ -177,6 +177,10 @@ class KeypadSales:
         except DatabaseError as error:
             self._give_up(offer, words.out_of_service, str(error))
             return
+        except Exception:  # noqa: BLE001 - a mistake of ours with one choice must not leave the customer waiting
+            _log.exception("the choice of item %d could not be served", offer.choice.address)
+            self._give_up(offer, words.try_again, "a mistake of this program")
+            return
         if not isinstance(answer, Code):
             self._give_up(offer, words.try_again, f"there is no code for it: {answer}")
             return

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hardware.dispenser import Dispenser
 from hardware.master_line import MasterTiming
 from hardware.pseudo_terminal import PseudoTerminal, Wire
 from hardware.serial_link import LinkTiming
@@ -110,5 +111,24 @@ class HandBench:
     dispenser: XyDispenser
 
 
+@dataclass
+class Line:
+    """Any driver and any board that answers it. Their own faults and facts are reached through `board`."""
+
+    board: Any
+    dispenser: Dispenser
+
+    def fact(self, name: str) -> Any:
+        return next((fact.value for fact in self.dispenser.status.facts if fact.name == name), None)
+
+    def vends(self) -> list[str]:
+        """The slots of the commands that the board understood."""
+        return [event.detail for event in self.board.events if event.kind == "vend"]
+
+    def drops(self) -> list[int]:
+        return [drop.selection for drop in self.board.drops]
+
+
+LineMaker = Callable[..., Awaitable[Line]]
 BenchMaker = Callable[..., Awaitable[Bench]]
 HandBenchMaker = Callable[..., Awaitable[HandBench]]

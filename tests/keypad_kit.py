@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from scenario_kit import Bench
 
 from display.scene import LargeCode
 from hardware.mdb.simulator import MdbMachine
 from hardware.simulated_board import read_ledger
 from kiosk.keypad import KeypadSales
+from kiosk.settings import DispenserDriver, MdbSettings
 from kiosk.simulation.wechat import Cashier, Payment
 
 CUSTOMER = "o-customer"
+
+
+def at_keypad(**mdb: Any) -> dict[str, Any]:
+    """What makes a bench's machine one with a keypad; `mdb` overrides values of [mdb]."""
+    return {"make_board": MdbMachine, "dispenser": {"driver": DispenserDriver.MDB, "mdb": MdbSettings(**mdb)}}
 
 
 class Keypad:

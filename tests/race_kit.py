@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from core_values import make_settings
-from keypad_kit import Keypad
+from keypad_kit import Keypad, at_keypad
 from mdb_kit import QUICK
 from phone_kit import Phone
 from scenario_kit import Bench, bench
@@ -284,8 +284,8 @@ async def run(row: Row, mode: NativeMode, folder: Path, *, miniprogram: bool = F
     """One row with a machine of its own; ordered by a code, or in the mini-program."""
     ttl_seconds = ORDER_TTL_TO_PAY_SECONDS if row.when is When.BEFORE else ORDER_TTL_SECONDS
     pay = {"order_ttl_seconds": ttl_seconds}
-    mdb: dict[str, object] | None = {} if row.keypad else None
-    async with bench(folder, native_mode=mode, miniprogram=miniprogram, wechatpay=pay, mdb=mdb) as here:
+    keypad = at_keypad() if row.keypad else {}
+    async with bench(folder, native_mode=mode, miniprogram=miniprogram, wechatpay=pay, **keypad) as here:
         race = Race(here, row, mode)
         await race.run()
         state = (await here.order(race.number)).state

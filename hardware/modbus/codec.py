@@ -30,13 +30,14 @@ SHORTEST_PULSE_SECONDS, LONGEST_PULSE_SECONDS = 0.1, 60.0
 
 _framer = FramerRTU(DecodePDU(is_server=False))
 
+ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE, DEVICE_FAILURE, STILL_WORKING, BUSY = range(1, 7)
 EXCEPTIONS = {
-    1: "illegal function",
-    2: "illegal address",
-    3: "illegal value",
-    4: "device failure",
-    5: "accepted, still working",
-    6: "busy",
+    ILLEGAL_FUNCTION: "illegal function",
+    ILLEGAL_ADDRESS: "illegal address",
+    ILLEGAL_VALUE: "illegal value",
+    DEVICE_FAILURE: "device failure",
+    STILL_WORKING: "accepted, still working",
+    BUSY: "busy",
 }
 
 
@@ -49,8 +50,8 @@ class Refused(Exception):
 
     @property
     def proves_nothing_moved(self) -> bool:
-        """Whether the command was certainly not begun: a failure (4) or a late success (5) may have moved goods."""
-        return self.code in {1, 2, 3, 6}
+        """Whether the command was certainly not begun: a failure in the middle of it may have moved goods."""
+        return self.code in {ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE, BUSY}
 
 
 class _TimedPulse(WriteSingleCoilRequest):

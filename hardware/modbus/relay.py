@@ -11,16 +11,19 @@ Source: Waveshare, "Modbus RTU Relay", command "flash on"; functions 01, 02 and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable
 
 from hardware.dispenser import Cause, Outcome, VendResult
 from hardware.master_line import MasterTiming, Unanswered
 from hardware.modbus import codec
-from hardware.modbus.codec import Refused
+from hardware.modbus.codec import ILLEGAL_ADDRESS, Refused
 from hardware.modbus.driver import ModbusDispenser
 from hardware.serial_link import LinkTiming
 
-SHOWN = 8  # coils and inputs that the technician sees; boards have 8 or multiples of it
+SETTLE_SECONDS = 3.0  # a drop sensor lets go of what fell within a second; a door that is open stays open
+SHOWN = 8  # coils and inputs that the technician sees; fewer where the board has fewer
+
+_Read = Callable[[int, int, int], bytes]  # unit, first one, count
 
 
 class RelayDispenser(ModbusDispenser):
@@ -53,6 +56,7 @@ class RelayDispenser(ModbusDispenser):
         )
         self._pulse_seconds = pulse_seconds
         self._proof_by_input = proof_by_input
+        self._shown: dict[_Read, int] = {codec.read_coils: SHOWN, codec.read_inputs: SHOWN}
 
     def _check(self, address: int) -> None:
         self._order(address)
@@ -64,27 +68,44 @@ class RelayDispenser(ModbusDispenser):
         return await self._ask_how_it_is()
 
     async def _ask_how_it_is(self) -> str:
-        coils = await self._ask(codec.read_coils(self._unit, 0, SHOWN))
-        self._note("relays_on", _numbers(coils.bits))
+        self._note("relays_on", await self._first_ones(codec.read_coils))
         if self._proof_by_input:
             try:
-                inputs = await self._ask(codec.read_inputs(self._unit, 0, SHOWN))
+                self._note("inputs_on", await self._first_ones(codec.read_inputs))
             except Refused as refusal:
                 return (
                     f"unit {self._unit} on {self._line.port} has no discrete inputs ({refusal}): "
                     "set [modbus] proof = none, or connect a board that has them"
                 )
-            self._note("inputs_on", _numbers(inputs.bits))
         return ""
+
+    async def _first_ones(self, read: _Read) -> str:
+        """Which of the first coils or inputs are on: "0 3", or "none". A small board refuses to tell of eight."""
+        while True:
+            count = self._shown[read]
+            try:
+                bits = (await self._ask(read(self._unit, 0, count))).bits[:count]
+            except Refused as refusal:
+                if refusal.code != ILLEGAL_ADDRESS or count == 1:
+                    raise
+                self._shown[read] = count // 2
+            else:
+                return " ".join(str(number) for number, on in enumerate(bits) if on) or "none"
 
     async def _turn(self, address: int, deadline: float) -> VendResult:
         try:
             # Also without proof: this answer shows whether the adapter returns our own bytes, and an echo of the
             # command would look exactly like its acknowledgement.
             before = await self._is_on(address)
+            settled = asyncio.get_running_loop().time() + SETTLE_SECONDS
+            while before and self._proof_by_input and asyncio.get_running_loop().time() < min(settled, deadline):
+                await asyncio.sleep(self._timing.watch_seconds)  # the item before may still be passing
+                before = await self._is_on(address)
         except Unanswered as error:
             return self._never_ordered(address, str(error))
         except Refused as refusal:
+            if refusal.code != ILLEGAL_ADDRESS:
+                return self._never_ordered(address, str(refusal))
             detail = f"the board has no {self._witness(address)} ({refusal}); nothing was switched"
             return VendResult(Outcome.NOT_DELIVERED, detail, Cause.SLOT)
         if before and self._proof_by_input:
@@ -113,10 +134,11 @@ class RelayDispenser(ModbusDispenser):
     async def _wait(self, address: int, deadline: float, looked_at: float, said: str, *, certain: bool) -> VendResult:
         """Wait for the proof. `certain`: the command was taken, and nothing has been missed so far."""
         loop = asyncio.get_running_loop()
+        pulse_ends = min(looked_at + self._pulse_seconds, deadline)
         if not self._proof_by_input:
             if not certain:
                 return VendResult(Outcome.UNKNOWN, f"the board {said} of coil {address}, and nothing can prove it")
-            await asyncio.sleep(min(self._pulse_seconds, deadline - loop.time()))
+            await asyncio.sleep(pulse_ends - loop.time())
             return VendResult(Outcome.DELIVERED, f"the board {said} of coil {address}")
         while loop.time() < deadline and not self._stopping:
             try:
@@ -125,6 +147,7 @@ class RelayDispenser(ModbusDispenser):
                 certain = False
             else:
                 if on:
+                    await asyncio.sleep(pulse_ends - loop.time())  # the relay is off again before the next order
                     return VendResult(Outcome.DELIVERED, f"{self._witness(address)} came on", proven=True)
                 certain = certain and loop.time() - looked_at <= self._timing.blind_seconds
                 looked_at = loop.time()
@@ -146,14 +169,9 @@ class RelayDispenser(ModbusDispenser):
 
 def _cause(refusal: Refused) -> Cause:
     match refusal.code:
-        case 2:
+        case codec.ILLEGAL_ADDRESS:
             return Cause.SLOT  # no such coil
-        case 6:
+        case codec.BUSY:
             return Cause.NOT_TAKEN
         case _:
             return Cause.MACHINE  # a board that knows no timed pulse pulses no other coil either
-
-
-def _numbers(bits: Sequence[bool]) -> str:
-    """Which of the first ones are on: "0 3"; "none"."""
-    return " ".join(str(number) for number, on in enumerate(bits[:SHOWN]) if on) or "none"

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from hardware.answering_board import AnsweringBoard
 from hardware.modbus import codec, zdm8
+from hardware.modbus.codec import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE
 from hardware.pseudo_terminal import Wire
 from hardware.simulated_board import BoardEvent
 
-ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE = 1, 2, 3
 SENSOR_SECONDS = 0.5  # how long a drop sensor's input stays on, or a door is open
 ON, OFF = 0xFF00, 0x0000
 MOTOR_TIMED_OUT = 0x05  # the fault code of the simulated ZDM8; the maker's table was not at hand

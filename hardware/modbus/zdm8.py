@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import enum
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,7 @@ HIGHEST_LANE = 99  # tens are the row, units the column, both from 0
 HARDWARE, SOFTWARE, STATE, CLIMATE, DOOR, SENSOR, INPUTS, ORDER = 0x01, 0x02, 0x03, 0x04, 0x05, 0x08, 0x0A, 0x2001
 DROP_INPUT = 10  # bit of INPUTS
 IDLE, SUCCEEDED, FAILED = 0, 2, 3
+SETTLE_SECONDS = 3.0  # a drop sensor lets go of what fell within a second
 LOST_LOOKS = 20  # a second at 50 ms: a board that is idle for so long after a loss will not begin any more
 
 
@@ -86,6 +88,8 @@ class Zdm8Dispenser(ModbusDispenser):
         self._rows = self._columns = 10
         self._state: _State | None = None  # as last read since the board introduced itself
         self._leftover: _State | None = None  # a result that no open vend was waiting for
+        self._light: bool | None = None  # the drop sensor's input while nothing falls; the maker does not say which
+        self._vended_at = -math.inf  # loop time
         self._next_question = 0
 
     async def recall(self, address: int, evidence: str) -> VendResult:
@@ -146,7 +150,7 @@ class Zdm8Dispenser(ModbusDispenser):
         state = await self._read_state()
         if state.is_final:
             self._leftover = state
-        questions = (self._ask_climate, self._ask_door, self._ask_sensor)
+        questions = (self._ask_light, self._ask_sensor, self._ask_climate, self._ask_door)
         with contextlib.suppress(Refused):  # not every board has every sensor
             await questions[self._next_question % len(questions)]()
         self._next_question += 1
@@ -164,8 +168,12 @@ class Zdm8Dispenser(ModbusDispenser):
         self._note("door", "closed" if door & 0xFF else "open")
 
     async def _ask_sensor(self) -> None:
-        (aligned,) = await self._registers(SENSOR, 1)
-        self._note("drop_sensor", "aligned" if aligned else "blocked or absent")
+        self._note("drop_sensor", "aligned" if (await self._registers(SENSOR, 1))[0] else "blocked or absent")
+
+    async def _ask_light(self) -> None:
+        light = await self._drop_input()
+        if asyncio.get_running_loop().time() - self._vended_at > SETTLE_SECONDS:
+            self._light = light
 
     async def _registers(self, address: int, count: int) -> list[int]:
         return list((await self._ask(codec.read_registers(self._unit, address, count))).registers)
@@ -184,13 +192,13 @@ class Zdm8Dispenser(ModbusDispenser):
             return VendResult(Outcome.NOT_DELIVERED, detail, Cause.SLOT)
         try:
             before = await self._read_state()
-            light = await self._drop_input() if self._drop_sensor else False
-            sensor = (await self._registers(SENSOR, 1))[0] if self._drop_sensor else 1
+            watches = self._drop_sensor and await self._light_is_as_ever(deadline)
+            aligned = not self._drop_sensor or await self._sensor_is_aligned()
         except (Unanswered, Refused) as error:
             return self._never_ordered(address, str(error))
         if before.run not in {IDLE, SUCCEEDED, FAILED}:
             return self._never_ordered(address, f"the board is still running (state {before.run})")
-        if not sensor:
+        if not aligned:
             detail = "the drop sensor is blocked or absent; nothing was turned"
             return VendResult(Outcome.NOT_DELIVERED, detail, Cause.MACHINE)
         self._leftover = None
@@ -200,18 +208,43 @@ class Zdm8Dispenser(ModbusDispenser):
         except Refused as refusal:
             if refusal.proves_nothing_moved:
                 detail = f"the board refuses lane {address}: {refusal}"
-                return VendResult(Outcome.NOT_DELIVERED, detail, Cause.NOT_TAKEN if refusal.code == 6 else Cause.SLOT)
+                return VendResult(
+                    Outcome.NOT_DELIVERED, detail, Cause.NOT_TAKEN if refusal.code == codec.BUSY else Cause.SLOT
+                )
             lost = True
         except Unanswered as error:
             if not error.sent:
                 return self._never_ordered(address, str(error))
             lost = True
-        return await self._watch(address, deadline, before.fault, light, lost=lost)
+        result = await self._watch(address, deadline, before.fault, watches=watches, lost=lost)
+        self._vended_at = asyncio.get_running_loop().time()
+        return result
+
+    async def _sensor_is_aligned(self) -> bool:
+        """Whether the board calls its drop sensor sound, or has no word for it."""
+        try:
+            return bool((await self._registers(SENSOR, 1))[0])
+        except Refused:
+            return True
+
+    async def _light_is_as_ever(self, deadline: float) -> bool:
+        """Wait until the item before has passed the drop sensor; False if it cannot be a witness this time."""
+        loop = asyncio.get_running_loop()
+        settled = min(loop.time() + SETTLE_SECONDS, deadline)
+        with contextlib.suppress(Refused):
+            while self._light is not None and loop.time() < settled:
+                if await self._drop_input() == self._light:
+                    return True
+                await asyncio.sleep(self._timing.watch_seconds)
+        return False
 
     async def _watch(
-        self, address: int, deadline: float, fault_before: int, light: bool, *, lost: bool
+        self, address: int, deadline: float, fault_before: int, *, watches: bool, lost: bool
     ) -> VendResult:
-        """Until the result. `lost`: an answer is missing, and with it perhaps the one in which the result stood."""
+        """Wait for the result. `watches`: the drop sensor's input is a witness.
+
+        `lost`: an answer is missing, and with it perhaps the one in which the result stood.
+        """
         loop = asyncio.get_running_loop()
         seen = False  # the drop sensor's input has changed
         idle_looks = 0
@@ -228,9 +261,9 @@ class Zdm8Dispenser(ModbusDispenser):
                 idle_looks = idle_looks + 1 if state.run == IDLE and (lost or ran) else 0
                 if idle_looks >= LOST_LOOKS:
                     return self._without_result(address, state.fault, fault_before, seen=seen)
-            if self._drop_sensor and not seen:
+            if watches and not seen:
                 with contextlib.suppress(Unanswered, Refused):  # one witness fewer; the state decides
-                    seen = await self._drop_input() != light
+                    seen = await self._drop_input() != self._light
             await asyncio.sleep(self._timing.watch_seconds)
         if seen:
             return self._seen(address)

@@ -32,6 +32,7 @@ MOTOR_FAULTS = {
 }
 SENSOR_FAULTS = {0x2: "the drop sensor gives no signal", 0x3: "the drop sensor is blocked"}
 BROKEN_WIRE = 0x4
+ALONE_SECONDS = 0.05  # an answer lasts 5 ms: what belongs to it has come by then
 
 
 class TcnDispenser(AskedDispenser):
@@ -120,7 +121,14 @@ class TcnDispenser(AskedDispenser):
                 return self._never_ordered(address, str(error))
             self._owe(address if not self._line.reason else None)
             return VendResult(Outcome.UNKNOWN, f"the board did not tell what became of lane {address}: {error}")
-        return self._verdict(address, codec.read_answer(answer))
+        result = self._verdict(address, codec.read_answer(answer))
+        if result.outcome is Outcome.NOT_DELIVERED:
+            # The sum is a weak check: a piece of a broken answer before "goods were seen" can make a whole "nothing
+            # fell" of it. Only what stands alone on the line is certain.
+            await asyncio.sleep(ALONE_SECONDS)
+            if self._line.disturbed:
+                return VendResult(Outcome.UNKNOWN, f"{result.detail}, but the line was disturbed")
+        return result
 
     def _owe(self, lane: int | None) -> None:
         self._owed_lane = lane

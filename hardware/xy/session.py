@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hardware.dispenser import Fact
-from hardware.serial_link import LinkTiming, SerialLink
+from hardware.serial_link import LinkTiming, SerialLink, lost
 from hardware.xy import codec
 from hardware.xy.codec import Command, Frame
 
@@ -218,7 +218,7 @@ class Session:
     # The link.
 
     def _link_up(self) -> None:
-        self._link_reason = f"the serial port {self._link.port} was lost: is the adapter plugged in?"
+        self._link_reason = lost(self._link.port)
         self._forget_line()
         self._on_change()
 

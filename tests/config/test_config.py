@@ -257,8 +257,11 @@ def mdb(keys: str) -> tuple[str, str]:
 
 def board(driver: str, address: str, more: str = "") -> tuple[str, str]:
     """The change that makes it a machine with a board, whose slot has this address."""
-    slot = "[product:cola]\nname = 可口可乐\nprice = 3.50\n\n[slot:11]\n"
-    return f"driver = fake\n\n{slot}", f"driver = {driver}\nport = /dev/x\n\n{more}{slot}address = {address}\n"
+    product = "[product:cola]\nname = 可口可乐\nprice = 3.50\n\n[slot:11]\n"
+    return (
+        f"driver = fake\n\n{product}",
+        f"driver = {driver}\nport = /dev/x\n\n{more}{product}address = {address}\n",
+    )
 
 
 # (what to change, the finding without the file's name)

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from keypad_kit import CUSTOMER, Keypad
+from keypad_kit import CUSTOMER, Keypad, at_keypad
 from mdb_kit import QUICK
 from race_kit import shorten_waits
 from scenario_kit import bench
@@ -32,7 +32,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 class TestSale:
     async def test_a_can_for_a_payment(self, tmp_path: Path) -> None:
         """Choose, scan, pay: the machine is told yes once and gives one can; stock, money and journal agree."""
-        async with bench(tmp_path, mdb={}) as here:
+        async with bench(tmp_path, **at_keypad()) as here:
             keypad = Keypad(here)
             number = await keypad.buy(11)
             order = await here.settled(number, OrderState.DISPENSED)
@@ -48,7 +48,7 @@ class TestSale:
 
     async def test_without_any_inbound_connection(self, tmp_path: Path) -> None:
         """No public_url: orderquery finds the payment while the machine waits."""
-        async with bench(tmp_path, public=False, mdb={}, wechatpay={"query_interval_seconds": 1}) as here:
+        async with bench(tmp_path, public=False, wechatpay={"query_interval_seconds": 1}, **at_keypad()) as here:
             keypad = Keypad(here)
             await here.settled(await keypad.buy(12), OrderState.DISPENSED)
 
@@ -56,7 +56,7 @@ class TestSale:
 
     async def test_what_the_customer_sees(self, tmp_path: Path) -> None:
         """Products with their keys and no codes; then one large code with price and time; then the goods."""
-        async with bench(tmp_path, mdb={}) as here:
+        async with bench(tmp_path, **at_keypad()) as here:
             keypad = Keypad(here)
             idle = here.scene()
             await keypad.order(11)
@@ -79,7 +79,7 @@ class TestSale:
 
     async def test_one_after_the_other(self, tmp_path: Path) -> None:
         """Several customers in a row, each with an order of their own."""
-        async with bench(tmp_path, mdb={}) as here:
+        async with bench(tmp_path, **at_keypad()) as here:
             keypad = Keypad(here)
             numbers = []
             for item, price in ((11, "3.50"), (21, "3.00"), (11, "3.50")):
@@ -91,7 +91,7 @@ class TestSale:
 
     async def test_the_price_is_the_machines(self, tmp_path: Path) -> None:
         """The machine asks another price than the ini: that is paid, and the technician is told until they agree."""
-        async with bench(tmp_path, mdb={}) as here:
+        async with bench(tmp_path, **at_keypad()) as here:
             keypad = Keypad(here)
             number = await keypad.buy(11, "4.00")
             await here.settled(number, OrderState.DISPENSED)
@@ -116,7 +116,7 @@ class TestRefused:
     )
     async def test_what_cannot_be_sold(self, item: int, price: str, words: str, tmp_path: Path) -> None:
         """The machine is told no at once, the customer reads why, no order is made."""
-        async with bench(tmp_path, mdb={}) as here:
+        async with bench(tmp_path, **at_keypad()) as here:
             keypad = Keypad(here)
             await here.machine.journal.change_slot("21", "restock", "test", lambda record: replace(record, stock=0))
             await here.until(lambda: here.tile_state("tea") is TileState.SOLD_OUT, "the books are read")
@@ -128,7 +128,7 @@ class TestRefused:
 
     async def test_a_machine_that_does_not_sell(self, tmp_path: Path) -> None:
         """Out of service: no code, no yes."""
-        async with bench(tmp_path, mdb={}) as here:
+        async with bench(tmp_path, **at_keypad()) as here:
             keypad = Keypad(here)
             await here.machine.readiness.switch_out_of_service("门坏了", "test")
             assert keypad.vmc.choose(11)
@@ -139,7 +139,7 @@ class TestRefused:
 
     async def test_wechat_takes_no_order(self, tmp_path: Path) -> None:
         """No code, no sale: the customer is told to try again, the machine is told no."""
-        async with bench(tmp_path, mdb={}) as here:
+        async with bench(tmp_path, **at_keypad()) as here:
             keypad = Keypad(here)
             here.wechat.faults.set("unifiedorder", "SYSTEMERROR", times=None)
             await keypad.choose(11)
@@ -149,7 +149,7 @@ class TestRefused:
 
     async def test_a_test_vend(self, tmp_path: Path) -> None:
         """Nobody can turn a motor from the page: the machine's own menu does that."""
-        async with bench(tmp_path, mdb={}) as here:
+        async with bench(tmp_path, **at_keypad()) as here:
             await Keypad(here).choose(11)
             with pytest.raises(NotNow, match="its own service menu"):
                 await here.machine.dispatcher.test_vend("11", "test")
@@ -158,7 +158,7 @@ class TestRefused:
 class TestOver:
     async def test_cancelled_before_the_payment(self, tmp_path: Path) -> None:
         """The code leaves the screen with the choice, and its order is closed at WeChat."""
-        async with bench(tmp_path, mdb={}) as here:
+        async with bench(tmp_path, **at_keypad()) as here:
             keypad = Keypad(here)
             number = await keypad.order(11)
             keypad.vmc.cancel()
@@ -170,7 +170,7 @@ class TestOver:
 
     async def test_paid_as_it_is_cancelled(self, tmp_path: Path) -> None:
         """The payment wins against closeorder: the goods are not given any more, the money goes back."""
-        async with bench(tmp_path, mdb={}) as here:
+        async with bench(tmp_path, **at_keypad()) as here:
             keypad = Keypad(here)
             number = await keypad.order(11)
             here.wechat.faults.set("closeorder", "no_answer", times=1)
@@ -184,7 +184,7 @@ class TestOver:
 
     async def test_paid_late_while_the_next_customer_waits_for_the_same(self, tmp_path: Path) -> None:
         """A payment for a choice that is over never gives the goods that somebody else has chosen."""
-        async with bench(tmp_path, mdb={}) as here:
+        async with bench(tmp_path, **at_keypad()) as here:
             keypad = Keypad(here)
             here.wechat.ledger.closes_young_orders = False  # as merchants report: it answers SUCCESS and stays open
             first = await keypad.order(11)
@@ -202,7 +202,7 @@ class TestOver:
 
     async def test_chosen_anew_between_intent_and_yes(self, tmp_path: Path) -> None:
         """The choice changes hands while the intent is being written: the yes is not given, the money goes back."""
-        async with bench(tmp_path, mdb={}) as here:
+        async with bench(tmp_path, **at_keypad()) as here:
             keypad = Keypad(here)
             number = await keypad.order(11)
             dispenser, prepare = here.machine.dispenser, here.machine.dispenser.prepare
@@ -235,7 +235,7 @@ class TestOver:
     async def test_nobody_pays(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """When the code's time is over the order is closed and the machine told no, before its patience ends."""
         monkeypatch.setattr("kiosk.keypad.LAST_LOOK_SECONDS", 0.5)
-        async with bench(tmp_path, mdb={"answer_within_seconds": 1}) as here:
+        async with bench(tmp_path, **at_keypad(answer_within_seconds=1)) as here:
             keypad = Keypad(here)
             number = await keypad.order(11)
             await here.until(lambda: not keypad.vmc.waits, "the machine got its no")
@@ -248,7 +248,7 @@ class TestOver:
         """Paid while the code leaves the screen, without a notification: closing it finds the payment, goods drop."""
         monkeypatch.setattr("kiosk.keypad.LAST_LOOK_SECONDS", 20.0)
         monkeypatch.setattr("kiosk.unpaid.QUERY_CUSTOMER_SECONDS", 60.0)
-        async with bench(tmp_path, mdb={"answer_within_seconds": 21}) as here:
+        async with bench(tmp_path, **at_keypad(answer_within_seconds=21)) as here:
             keypad = Keypad(here)
             here.wechat.faults.set("notify", "never", times=None)
             number = await keypad.buy(11)
@@ -258,7 +258,7 @@ class TestOver:
 
     async def test_the_bridge_is_pulled(self, tmp_path: Path) -> None:
         """With the line goes the choice, and its code; back again, the machine sells."""
-        async with bench(tmp_path, mdb={}) as here:
+        async with bench(tmp_path, **at_keypad()) as here:
             keypad = Keypad(here)
             number = await keypad.order(11)
             keypad.vmc.unplug()
@@ -273,7 +273,7 @@ class TestOver:
 class TestAfterTheYes:
     async def test_vend_failure(self, tmp_path: Path) -> None:
         """Nothing came out: the money goes back, no other slot is tried, the slot is off sale."""
-        async with bench(tmp_path, mdb={}) as here:
+        async with bench(tmp_path, **at_keypad()) as here:
             keypad = Keypad(here)
             keypad.vmc.jam(11)
             number = await keypad.buy(11)
@@ -289,7 +289,7 @@ class TestAfterTheYes:
     @pytest.mark.parametrize("after_drop", [True, False])
     async def test_a_reset_counts_as_sold(self, tmp_path: Path, *, after_drop: bool) -> None:
         """The rule of MDB: sold, no refund by itself, on the technician's list until somebody has looked."""
-        async with bench(tmp_path, mdb={}) as here:
+        async with bench(tmp_path, **at_keypad()) as here:
             keypad = Keypad(here)
             keypad.vmc.reboot_in_next_vend(after_drop=after_drop)
             number = await keypad.buy(11)
@@ -311,7 +311,7 @@ class TestAfterTheYes:
 
     async def test_silence_is_doubt(self, tmp_path: Path) -> None:
         """No word and no state: in doubt, and the operator's setting decides."""
-        async with bench(tmp_path, mdb={}, vend_timeout_seconds=1, kiosk={"in_doubt": InDoubt.HOLD}) as here:
+        async with bench(tmp_path, vend_timeout_seconds=1, kiosk={"in_doubt": InDoubt.HOLD}, **at_keypad()) as here:
             keypad = Keypad(here)
             keypad.vmc.lose_results()
             number = await keypad.buy(11)
@@ -325,7 +325,7 @@ class TestAfterTheYes:
 class TestRestart:
     async def test_while_a_code_is_shown(self, tmp_path: Path) -> None:
         """The choice ends with the process: its code is withdrawn, a payment that comes all the same goes back."""
-        async with bench(tmp_path, mdb={}) as here:
+        async with bench(tmp_path, **at_keypad()) as here:
             keypad = Keypad(here)
             here.wechat.ledger.closes_young_orders = False
             number = await keypad.order(11)
@@ -341,7 +341,7 @@ class TestRestart:
 
     async def test_paid_while_the_machine_was_away(self, tmp_path: Path) -> None:
         """Found by the next process, whose machine waits for nobody: refunded at once."""
-        async with bench(tmp_path, mdb={}) as here:
+        async with bench(tmp_path, **at_keypad()) as here:
             keypad = Keypad(here)
             number = await keypad.order(11)
             here.wechat.faults.set("closeorder", "no_answer", times=None)
@@ -357,7 +357,7 @@ class TestRestart:
         monkeypatch.setattr(
             "hardware.mdb.driver.MdbTiming", lambda: replace(QUICK, listen_seconds=1.0, recall_seconds=10)
         )
-        async with bench(tmp_path, mdb={}) as here:
+        async with bench(tmp_path, **at_keypad()) as here:
             keypad = Keypad(here)
             keypad.vmc.motor_seconds = 2.0
             number = await keypad.order(11)
@@ -379,7 +379,7 @@ class TestRestart:
 
     async def test_another_board_was_built_in(self, tmp_path: Path) -> None:
         """An order of the keypad that was paid under the old board is not given by the new one: refunded."""
-        async with bench(tmp_path, mdb={}) as here:
+        async with bench(tmp_path, **at_keypad()) as here:
             keypad = Keypad(here)
             here.wechat.faults.set("closeorder", "no_answer", times=None)
             number = await keypad.order(11)
@@ -395,7 +395,7 @@ class TestRestart:
 
     async def test_codes_of_the_old_board_are_closed(self, tmp_path: Path) -> None:
         """Codes for each product, left by a board without a keypad, are withdrawn; paid, they are refunded."""
-        async with bench(tmp_path, mdb={}) as here:
+        async with bench(tmp_path, **at_keypad()) as here:
             keypad = Keypad(here)
             mdb = here.settings
             await here.machine.stop()

@@ -19,8 +19,7 @@ from hardware.pseudo_terminal import PseudoTerminal, Wire
 WIRES = {
     "one byte at a time": Wire(piece=1),
     "delays": Wire(delay_seconds=0.01),
-    "loss and noise": Wire(loss=0.004, noise=0.004, seed=7),
-    "much loss": Wire(loss=0.03, seed=11),
+    "loss and noise": Wire(loss=0.01, noise=0.004, seed=7),
 }
 COMMON_FACTS = {"port", "reconnects", "noise_bytes", "last_frame_in", "last_frame_out"}
 IDENTIFYING = {name: rig for name, rig in RIGS.items() if not rig.no_identity}
@@ -60,7 +59,7 @@ class TestOutcomes:
 
     async def test_failed_for_certain(self, make: Maker, rig: Rig) -> None:
         """A slot that jams is NOT_DELIVERED and its own fault; nothing fell, and the next slot sells."""
-        bench = await make(vend_timeout_seconds=2)
+        bench = await make(vend_timeout_seconds=1)
         bench.board.jam(rig.slots[0])
         failed = await bench.vend(rig.slots[0])
         assert (failed.outcome, failed.cause) == (Outcome.NOT_DELIVERED, Cause.SLOT)
@@ -138,7 +137,7 @@ class TestLine:
     @pytest.mark.parametrize("phase", ["idle", "vend", "drop", "ended"])
     async def test_unplugged_and_back_under_another_name(self, make: Maker, rig: Rig, phase: str) -> None:
         """Pulled out before, in, and after a vend: the truth about the vend, then the next one is sold."""
-        bench = await make(vend_timeout_seconds=2)
+        bench = await make(vend_timeout_seconds=1)
         old = bench.board.path
         await rig.arrange(bench, rig.slots[0])
         bench.dispenser.prepare(rig.slots[0])
@@ -197,7 +196,7 @@ class TestBoard:
     @pytest.mark.parametrize("after_drop", [True, False])
     async def test_rebooted(self, make: Maker, rig: Rig, *, after_drop: bool) -> None:
         """A reboot in mid-vend: the truth, no second command, and the machine sells on."""
-        bench = await make(vend_timeout_seconds=2)
+        bench = await make(vend_timeout_seconds=1)
         bench.board.reboot_in_next_vend(after_drop=after_drop)
         ended = await bench.vend(rig.slots[0])
         assert_true(ended, bench.drops(), rig.slots[0])
