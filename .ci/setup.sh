@@ -76,6 +76,14 @@ has_browser() {
     command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null
 }
 
+has_x_server() {
+    command -v Xvfb >/dev/null
+}
+
+has_hand() {
+    command -v xdotool >/dev/null
+}
+
 has_node() {
     command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' 2>/dev/null
 }
@@ -94,6 +102,10 @@ fi
 if [ "$profile" = dev ]; then
     has_browser || apt_install chromium chromium-browser || true
     has_browser || fail 'the tests of the pages need a browser; run: sudo apt-get install chromium'
+    has_x_server || apt_install xvfb || true
+    has_x_server || fail 'the tests of the window need an X server; run: sudo apt-get install xvfb'
+    has_hand || apt_install xdotool || true
+    has_hand || fail 'the tests of the window need a hand that taps; run: sudo apt-get install xdotool'
     command -v node >/dev/null || apt_install nodejs || true
     command -v npm >/dev/null || apt_install npm || true
     has_node || fail 'the tests of the mini-program need Node.js 18 or newer and npm; run: sudo apt-get install nodejs npm'

@@ -30,7 +30,7 @@ from kiosk.payments.gateway import (
 )
 from kiosk.records import Change, Step
 from kiosk.refunds import Refunds, request_refund, to_refunding
-from kiosk.settings import Product, Settings
+from kiosk.settings import Product, Settings, Slot
 from kiosk.unpaid import Unpaid, in_hand
 from kiosk.words import Speaker
 
@@ -184,23 +184,40 @@ class Cashier:
         product = self._product(product_id)
         ttl = self._pay.code_ttl_seconds + CODE_GRACE_SECONDS
         order = await self._open(product, Channel.NATIVE_TWO, ttl)
-        answer = await self._announce(order, urgent=False)
-        if isinstance(answer, Order):
-            return _code(answer) or Refused(
-                "STATE", f"{answer.out_trade_no} is {answer.state.value}", permanent=False
-            )
-        return answer
+        return await self._code_for(order, urgent=False)
+
+    async def order_at_keypad(
+        self, product: Product, slot: Slot, price_fen: int, ttl_seconds: int
+    ) -> Code | Refused | Unclear:
+        """Make a code for what was chosen at the machine, at the machine's price. Raises `DatabaseError`."""
+        priced = replace(product, price_fen=price_fen)
+        order = await self._open(priced, Channel.KEYPAD, ttl_seconds, slot=slot.id)
+        return await self._code_for(order, urgent=True)
 
     async def open_codes(self) -> list[Code]:
         """The codes that an earlier run left open at WeChat."""
         orders = await self._journal.orders_in([OrderState.AWAITING_PAYMENT])
-        return [code for code in map(_code, orders) if code is not None]
+        codes = (_code(order) for order in orders if order.channel is Channel.NATIVE_TWO)
+        return [code for code in codes if code is not None]
+
+    async def withdraw_left_over(self) -> None:
+        """Close whatever an earlier run left unpaid. Raises `DatabaseError`."""
+        for order in await self._journal.orders_in(UNPAID):
+            self.withdraw(order.out_trade_no)
 
     def withdraw(self, out_trade_no: str) -> None:
         """Close an unpaid order as soon as WeChat lets it be closed; a payment that wins the race is honoured."""
         self._unpaid.withdraw(out_trade_no)
         self._follow_unpaid(out_trade_no)
         self._nudge(out_trade_no)
+
+    async def _code_for(self, order: Order, *, urgent: bool) -> Code | Refused | Unclear:
+        answer = await self._announce(order, urgent=urgent)
+        if isinstance(answer, Order):
+            return _code(answer) or Refused(
+                "STATE", f"{answer.out_trade_no} is {answer.state.value}", permanent=False
+            )
+        return answer
 
     async def _order_by_scan(self, product_id: str, openid: str, nonce: str) -> Order:
         order = await self._open_to_pay(Channel.NATIVE_ONE, product_id, openid=openid, nonce=nonce)
@@ -246,6 +263,7 @@ class Cashier:
         openid: str | None = None,
         nonce: str | None = None,
         client_ip: str | None = None,
+        slot: str | None = None,
     ) -> Order:
         miniprogram = self._settings.miniprogram
         if channel is Channel.MINIPROGRAM and miniprogram is not None:
@@ -267,6 +285,7 @@ class Cashier:
             openid=openid,
             scan_nonce=nonce,
             client_ip=client_ip,
+            slot=slot,
         )
         reusable_until = now + timedelta(seconds=min(REUSE_MARGIN_SECONDS, ttl_seconds / 2))
         return await self._journal.open_order(order, self._slots_of[product.id], reusable_until=reusable_until)
@@ -479,6 +498,6 @@ def _prepared(answer: Prepared) -> Callable[[Order, View], Step | None]:
 
 
 def _code(order: Order) -> Code | None:
-    if order.channel is not Channel.NATIVE_TWO or order.code_url is None or order.state not in UNPAID:
+    if order.code_url is None or order.state not in UNPAID:
         return None
     return Code(order.out_trade_no, order.product_id, order.code_url, order.amount_fen, order.expires_at)

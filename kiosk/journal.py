@@ -29,6 +29,7 @@ from kiosk.records import (
     all_slots,
     apply_slot_change,
     count_overdue,
+    count_to_review,
     find_order,
     insert_order,
     marks,
@@ -145,7 +146,7 @@ class Journal:
                 "product": order.product_id,
                 "amount_fen": order.amount_fen,
                 "channel": order.channel.value,
-            }
+            } | ({} if order.slot is None else {"chosen_slot": order.slot})
             return [record_event(connection, Event(order.created_at, "created", detail, order.out_trade_no), order)]
 
         change = (await self._write(work))[0]
@@ -216,6 +217,10 @@ class Journal:
     async def count_overdue(self, after: timedelta) -> int:
         """How many orders are paid, vending or being refunded for longer than `after`."""
         return await self._database.read(lambda connection: count_overdue(connection, self._clock.now() - after))
+
+    async def count_to_review(self) -> int:
+        """How many orders count as dispensed by a rule, without the machine's word, and were not looked at yet."""
+        return await self._database.read(count_to_review)
 
     async def orders_of_customer(self, openid: str, *, before: str | None, limit: int) -> list[Order]:
         """A customer's orders of the mini-program, newest first, older than the order `before` if that is given."""

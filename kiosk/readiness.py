@@ -21,7 +21,7 @@ from kiosk.payments.gateway import PaymentGateway
 from kiosk.settings import Settings
 from kiosk.shelf import Shelf, SlotState, slot_state
 from kiosk.troubles import TROUBLES
-from kiosk.words import Speaker
+from kiosk.words import Speaker, price_text
 
 CHECK_SECONDS = 1.0  # how old an answer may be where no event tells of a change
 START_SECONDS = 10  # a board that has not answered for so long is not just starting
@@ -92,6 +92,8 @@ class Readiness:
         self._tasks: list[asyncio.Task[None]] = []
         self._integrity: str | None = None
         self._overdue = 0
+        self._to_review = 0
+        self._asked_fen: dict[str, int] = {}  # slot → the price that the machine itself asked for it last
         self.certificate_ends: datetime | None = None  # of the client certificate; None without one
         self._free_bytes: int | None = None
         self._started_at = 0.0
@@ -177,6 +179,10 @@ class Readiness:
         self._refused_until = asyncio.get_running_loop().time() + REFUSED_SECONDS
         self.check()
 
+    def price_asked(self, slot_id: str, price_fen: int) -> None:
+        """Take the price that the machine's own price list has for a slot: it is what customers pay."""
+        self._asked_fen[slot_id] = price_fen
+
     async def switch_out_of_service(self, text: str, who: str) -> None:
         """Take the machine out of service with a text for the customers, or ("") back into it."""
         await self._journal.set_switch("out_of_service", text, who)
@@ -214,6 +220,7 @@ class Readiness:
         yield from self._machine()
         yield from self._wechat()
         yield from self._shelves()
+        yield from self._prices()
         yield from self._orders()
         if self.screen_error is not None:
             yield _Finding("screen", {"error": self.screen_error}, blocking=False)
@@ -256,12 +263,21 @@ class Readiness:
                 values = {"name": product.name, "name_en": product.name_en}
                 yield _Finding("sold_out", values, blocking=False, which=product.id)
 
+    def _prices(self) -> Iterable[_Finding]:
+        for slot_id, asked_fen in self._asked_fen.items():
+            slot = self._settings.slot(slot_id)
+            product = None if slot is None else self._settings.product(slot.product_id)
+            if product is not None and product.price_fen != asked_fen:
+                values = {"slot": slot_id, "asked": price_text(asked_fen), "ini": price_text(product.price_fen)}
+                yield _Finding("price", values, blocking=False, which=slot_id)
+
     def _orders(self) -> Iterable[_Finding]:
         counts = self._shelf.counts
         for kind, count in (
             ("refund_failed", counts.get(OrderState.REFUND_FAILED, 0)),
             ("in_doubt", counts.get(OrderState.IN_DOUBT, 0)),
             ("unsettled", self._overdue),
+            ("to_review", self._to_review),
         ):
             if count:
                 yield _Finding(kind, {"count": count}, blocking=False)
@@ -277,6 +293,7 @@ class Readiness:
             await self._try_journal()
             with contextlib.suppress(DatabaseError):
                 self._overdue = await self._journal.count_overdue(UNSETTLED_AFTER)
+                self._to_review = await self._journal.count_to_review()
             self.check()
             await asyncio.sleep(CHECK_SECONDS)
 

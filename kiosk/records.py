@@ -205,12 +205,16 @@ def page_of_orders(
     return [to_order(row) for row in select(connection, sql, [*values, limit])]
 
 
+_TO_REVIEW = "state = 'dispensed' AND reason IS NOT NULL"
 _OVERDUE = "state IN ('paid', 'dispensing', 'refunding') AND updated_at < ?"
 
 
 def unsettled_orders(connection: sqlite3.Connection, moment: datetime) -> list[Order]:
     """Orders that wait for a person; those under way only if nothing has happened to them since `moment`."""
-    sql = f"SELECT * FROM orders WHERE state IN ('in_doubt', 'refund_failed') OR ({_OVERDUE}) ORDER BY id DESC"  # noqa: S608 - a constant
+    sql = (
+        f"SELECT * FROM orders WHERE state IN ('in_doubt', 'refund_failed') OR ({_OVERDUE})"  # noqa: S608 - constants
+        f" OR ({_TO_REVIEW}) ORDER BY id DESC"
+    )
     return [to_order(row) for row in select(connection, sql, [micros(moment)])]
 
 
@@ -218,6 +222,12 @@ def count_overdue(connection: sqlite3.Connection, moment: datetime) -> int:
     """How many orders are under way to which nothing has happened since `moment`."""
     sql = f"SELECT count(*) FROM orders WHERE {_OVERDUE}"  # noqa: S608 - a constant
     return int(connection.execute(sql, [micros(moment)]).fetchone()[0])
+
+
+def count_to_review(connection: sqlite3.Connection) -> int:
+    """How many orders count as dispensed although nobody said so."""
+    sql = f"SELECT count(*) FROM orders WHERE {_TO_REVIEW}"  # noqa: S608 - a constant
+    return int(connection.execute(sql).fetchone()[0])
 
 
 def insert_order(connection: sqlite3.Connection, order: Order) -> None:
@@ -248,7 +258,7 @@ def units_available(connection: sqlite3.Connection, product_id: str, slots: Sequ
     ).fetchone()[0]
     spoken_for = connection.execute(
         "SELECT count(*) FROM orders WHERE product_id = ? AND state IN ('created', 'awaiting_payment', 'paid')"
-        " AND (channel <> 'native_two' OR state = 'paid')",
+        " AND (channel NOT IN ('native_two', 'keypad') OR state = 'paid')",
         (product_id,),
     ).fetchone()[0]
     return max(0, int(stock) - int(spoken_for))

@@ -19,6 +19,8 @@ _SENTENCES: Mapping[str, Mapping[str, str]] = {
         "paid_not_to_be_dispensed": "Paid {paid}, but not to be vended: {reason}.",
         "dispensing": "Vend number {attempt} ordered from slot {slot}.",
         "dispensed": "The goods dropped from slot {slot}: {board}.",
+        "presumed": "The goods of slot {slot} count as dropped, a person is to look: {board}.",
+        "delivery_confirmed": "{who} saw to it that the goods came out.",
         "not_taken": "The board did not take the command: {board}.",
         "not_delivered": "Slot {slot} delivered nothing: {board}.",
         "in_doubt": "Nobody can tell whether slot {slot} delivered: {board}.",
@@ -37,6 +39,8 @@ _SENTENCES: Mapping[str, Mapping[str, str]] = {
         "paid_not_to_be_dispensed": "已付款 {paid}，但不出货：{reason}。",
         "dispensing": "第 {attempt} 次出货指令，货道 {slot}。",
         "dispensed": "货道 {slot} 已出货：{board}。",
+        "presumed": "货道 {slot} 按已出货处理，需人工确认：{board}。",
+        "delivery_confirmed": "{who} 确认商品已取到。",
         "not_taken": "主控板没有接受指令：{board}。",
         "not_delivered": "货道 {slot} 未出货：{board}。",
         "in_doubt": "无法确认货道 {slot} 是否出货：{board}。",
@@ -64,4 +68,5 @@ def sentence(event: Event, language: str) -> str:
     for name, fen in (("amount", "amount_fen"), ("paid", "paid_fen")):
         if fen in event.detail:
             details[name] = price_text(event.detail[fen])
-    return _SENTENCES[language].get(event.kind, event.kind.replace("_", " ")).format_map(details)
+    kind = "presumed" if event.detail.get("presumed") else event.kind
+    return _SENTENCES[language].get(kind, event.kind.replace("_", " ")).format_map(details)

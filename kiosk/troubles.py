@@ -106,6 +106,18 @@ TROUBLES: Mapping[str, Trouble] = {
         "{count} 笔订单付款或退款处理时间过长",
         "打开下方订单查看；若微信支付和主控板均正常，请导出支持文件。",
     ),
+    "to_review": Trouble(
+        "{count} order(s) count as vended although the machine did not say so",
+        "Look whether the goods came out. If not, refund the order below.",
+        "{count} 笔订单按已出货处理，但机器未确认",
+        "查看商品是否掉落。若未掉落，请在下方退款。",
+    ),
+    "price": Trouble(
+        "The machine asks {asked} for slot {slot}, kiosk.ini says {ini}: customers pay what the machine asks",
+        "Make the two the same: in the machine's own price menu, or in kiosk.ini.",
+        "机器设置的货道 {slot} 价格为 {asked}，kiosk.ini 中为 {ini}：按机器价格收款",
+        "请统一价格：修改机器自身的价格设置，或修改 kiosk.ini。",
+    ),
     "screen": Trouble(
         "{error}",
         "Look at the screen's cable. Nothing is sold by code while customers cannot see one.",

@@ -85,6 +85,7 @@ def local_application(site: Site, metrics: Metrics) -> web.Application:
             (r"/api/orders\.csv", records_api.CsvHandler, parts),
             (r"/api/orders/([^/]{1,64})", records_api.OrderHandler, parts),
             (r"/api/orders/([^/]{1,64})/refund", records_api.RefundHandler, parts),
+            (r"/api/orders/([^/]{1,64})/delivered", records_api.DeliveredHandler, parts),
             (r"/api/sales", records_api.SalesHandler, parts),
             (r"/api/days/([^/]{1,64})", records_api.DayHandler, parts),
             (r"/api/days/([^/]{1,64})/close", records_api.CloseDayHandler, parts),

@@ -15,7 +15,7 @@ from tornado.iostream import StreamClosedError
 from kiosk.errors import RefundRefused
 from kiosk.journal import MAX_ORDERS_A_PAGE, UnknownOrder
 from kiosk.order_table import COLUMNS, cells
-from kiosk.orders import OrderState
+from kiosk.orders import OrderState, TransitionRefused
 from kiosk.readiness import UNSETTLED_AFTER
 from kiosk.records import OrderFilter
 from kiosk.sales import CloseRefused, begin_of, day_totals
@@ -112,6 +112,20 @@ class RefundHandler(Guarded):
         except RefundRefused as error:
             raise web.HTTPError(409, str(error)) from error
         self.set_status(202)
+        self.finish({"order": order_view(order)})
+
+
+class DeliveredHandler(Guarded):
+    """POST /api/orders/NO/delivered: somebody has looked, the goods of a doubtful order did come out."""
+
+    async def post(self, number: str) -> None:
+        """Book it."""
+        try:
+            order = await self.site.dispatcher.confirm_delivery(number, self.who)
+        except UnknownOrder as error:
+            raise web.HTTPError(404, str(error)) from error
+        except TransitionRefused as error:
+            raise web.HTTPError(409, str(error)) from error
         self.finish({"order": order_view(order)})
 
 
