@@ -46,6 +46,7 @@ CODE_GRACE_SECONDS = 60
 OF_ONE_ORDER = frozenset({"ORDERPAID", "ORDERCLOSED", "OUT_TRADE_NO_USED"})
 LOCAL_IP = "127.0.0.1"  # NATIVE: the address of the machine that orders; it has no other that it knows of
 SWEEP_SECONDS = 5  # finds orders that another process (the command line) has changed
+ELSEWHERE_SECONDS = 300  # how often WeChat is asked whether a failed refund was made on the merchant platform instead
 
 _log = logging.getLogger(__name__)
 
@@ -108,6 +109,7 @@ class Cashier:
     async def start(self) -> None:
         """Take up every order that is not finished, and go on looking for such orders."""
         self._spawn(self._sweep_forever())
+        self._spawn(self._look_elsewhere_forever())
 
     async def stop(self) -> None:
         """Stop following; what is under way at the gateway ends by itself and is taken up at the next start."""
@@ -373,7 +375,7 @@ class Cashier:
                 paid_fen=payment.total_fen,
                 paid_at=payment.paid_at,
                 confirmed_at=now,
-                # Whose order it is stays: asked under the merchant's app id, WeChat may name the payer by another id.
+                # Whose order it is stays: only its customer may look at it.
                 openid=order.openid if order.channel is Channel.MINIPROGRAM else payment.openid or order.openid,
             )
             reason = self._mismatch(order, payment)
@@ -399,9 +401,7 @@ class Cashier:
             return f"order {order.out_trade_no} costs {order.amount_fen} fen, {payment.total_fen} fen were paid"
         if payment.currency != "CNY":
             return f"order {order.out_trade_no} was paid in {payment.currency}, not in CNY"
-        # Orders of the mini-program are asked for under the merchant's app id, and answers may show either.
-        app_ids = {order.app_id, self._pay.app_id} if order.channel is Channel.MINIPROGRAM else {order.app_id}
-        if payment.app_id not in app_ids:
+        if payment.app_id != order.app_id:
             return f"order {order.out_trade_no} was paid under another app id"
         return None
 
@@ -477,6 +477,16 @@ class Cashier:
                     self._follow(order, ask_now=left_over)
                 left_over = False
             await asyncio.sleep(SWEEP_SECONDS)
+
+    async def _look_elsewhere_forever(self) -> None:
+        """Take orders off the technician's list whose money somebody has sent back on the merchant platform."""
+        while True:
+            await asyncio.sleep(ELSEWHERE_SECONDS)
+            try:
+                for order in await self._journal.orders_in([OrderState.REFUND_FAILED]):
+                    await self._refunds.ask_elsewhere(order)
+            except DatabaseError as error:
+                _log.error("failed refunds cannot be looked after: %s", error)
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)

@@ -309,7 +309,7 @@ class Readiness:
         while True:
             reach = self._gateway.reachability
             if reach.last_answer_at is None or reach.consecutive_failures:
-                await self._gateway.query(f"{self._settings.kiosk.id}-knock")
+                await self._gateway.query(f"{self._settings.kiosk.id}-knock", self._settings.wechatpay.app_id)
                 self.check()
             await asyncio.sleep(KNOCK_SECONDS)
 
