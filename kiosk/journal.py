@@ -34,6 +34,7 @@ from kiosk.records import (
     marks,
     micros,
     page_of_orders,
+    read_changes,
     read_events,
     record_event,
     refund_began,
@@ -242,6 +243,10 @@ class Journal:
         """Everything that happened to an order, oldest first."""
         return await self._database.read(lambda connection: read_events(connection, out_trade_no))
 
+    async def changes(self, limit: int) -> list[Event]:
+        """What technicians and the machine itself did, newest first."""
+        return await self._database.read(lambda connection: read_changes(connection, limit))
+
     async def note(self, kind: str, detail: Mapping[str, Any], out_trade_no: str | None = None) -> None:
         """Write an event that changes nothing else."""
         await self._write(
@@ -281,25 +286,34 @@ class Journal:
 
         await self._write(work)
 
+    async def change_slots(
+        self, slots: Sequence[str], kind: str, who: str, decide: Callable[[SlotRecord], SlotRecord]
+    ) -> list[SlotRecord]:
+        """Change stock, fault or switch of slots in one transaction, booked under `kind` and `who`: all or none.
+
+        Raises `UnknownSlot`, and whatever `decide` raises; then nothing was changed.
+        """
+
+        def work(connection: sqlite3.Connection) -> list[Change]:
+            known, now = all_slots(connection), self._clock.now()
+            changes = []
+            for slot in slots:
+                if slot not in known:
+                    raise UnknownSlot(slot)
+                after = decide(known[slot])
+                store_slot(connection, after, now)
+                delta = after.stock - known[slot].stock
+                event = Event(now, kind, {"who": who, "stock": after.stock}, slot=slot, stock_delta=delta)
+                changes.append(replace(record_event(connection, event), slot=after))
+            return changes
+
+        return [change.slot for change in await self._write(work) if change.slot is not None]
+
     async def change_slot(
         self, slot: str, kind: str, who: str, decide: Callable[[SlotRecord], SlotRecord]
     ) -> SlotRecord:
-        """Change a slot's stock, fault or switch in one transaction, booked under `kind` and `who`."""
-
-        def work(connection: sqlite3.Connection) -> list[Change]:
-            before = all_slots(connection).get(slot)
-            if before is None:
-                raise UnknownSlot(slot)
-            after = decide(before)
-            now = self._clock.now()
-            store_slot(connection, after, now)
-            detail = {"who": who, "stock": after.stock}
-            event = Event(now, kind, detail, slot=slot, stock_delta=after.stock - before.stock)
-            return [replace(record_event(connection, event), slot=after)]
-
-        change = (await self._write(work))[0]
-        assert change.slot is not None  # noqa: S101 - set two lines above
-        return change.slot
+        """Change one slot: see `change_slots`."""
+        return (await self.change_slots([slot], kind, who, decide))[0]
 
     # Switches ----------------------------------------------------------------------------------------------
 

@@ -148,6 +148,13 @@ def refund_began(connection: sqlite3.Connection, order: Order) -> datetime | Non
     return began[-1] if began else None
 
 
+def read_changes(connection: sqlite3.Connection, limit: int) -> list[Event]:
+    """The last events that are no order's, newest first."""
+    which = "events INDEXED BY events_of_machine WHERE out_trade_no IS NULL"
+    sql = f"SELECT * FROM {which} ORDER BY at DESC, id DESC LIMIT ?"  # noqa: S608 - a constant
+    return [to_event(row) for row in select(connection, sql, [limit])]
+
+
 def reusable_order(connection: sqlite3.Connection, order: Order, until: datetime) -> Order | None:
     """The order that answers this one as well: see `Journal.open_order`."""
     # A scan waits for its announcement, and is answered with that order only; the mini-program pays in a second step.

@@ -90,6 +90,8 @@ class Storefront:
         self._picture: Image.Image | None = None
         self._open = False  # whether anything but "starting" may be shown
         self._pattern_until = 0.0  # the loop's clock
+        self._has_changed = False  # whether the last painting changed the picture
+        self._picture_listeners: list[Callable[[], None]] = []
         journal.subscribe(self._on_change)
         for source in (shelf.on_change, readiness.on_change, dispatcher.on_vend):
             source(self._dirty.set)
@@ -99,6 +101,10 @@ class Storefront:
         self._settings = settings
         self._thread.submit(self._paint_anew)
         self._dirty.set()
+
+    def on_picture(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever customers see something new."""
+        self._picture_listeners.append(listener)
 
     def repaint(self) -> None:
         """Look again at what is to be seen."""
@@ -311,6 +317,9 @@ class Storefront:
                 ends += [self._result.until] if self._result is not None else []
                 ends += [self._pattern_until] if scene is None else []
                 wait = max(0.0, min(ends) - loop.time()) if ends else None
+                if self._has_changed:
+                    for listener in self._picture_listeners:
+                        listener()
             if await happens(self._dirty, wait):
                 await asyncio.sleep(GATHER_SECONDS)
 
@@ -331,6 +340,7 @@ class Storefront:
             self._painter = self._painter or Painter(*self._screen.size)
             painted = self._painter.paint(scene, page)
         self._picture = painted.image
+        self._has_changed = bool(painted.changed)
         try:
             self._screen.show(painted.image, painted.changed)
         except ScreenError:
