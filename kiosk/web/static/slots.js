@@ -61,6 +61,7 @@ function openSheet(id) {
   showSheet();
   $("sheet").showModal();
   $("stock").focus();
+  $("stock").select(); // what is typed takes its place
 }
 
 function showSheet() {
