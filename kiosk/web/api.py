@@ -154,14 +154,12 @@ class ScreenHandler(Guarded):
 
     async def get(self) -> None:
         """Look."""
-        width = self.get_query_argument("width", "")
-        if width and not (width.isdecimal() and MIN_WIDTH <= int(width) <= MAX_WIDTH):
-            raise Refused("bad_width", least=MIN_WIDTH, most=MAX_WIDTH)
+        width = self.number("width", MAX_WIDTH, MIN_WIDTH, MAX_WIDTH)
         picture = await self.site.storefront.picture()
         if picture is None:
             raise Refused("no_picture")
         self.set_header("Content-Type", "image/png")
-        self.finish(await asyncio.to_thread(_png, picture, int(width) if width else picture.width))
+        self.finish(await asyncio.to_thread(_png, picture, width))
 
 
 class MachineHandler(Guarded):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -136,11 +137,18 @@ class Guarded(Handler):
         if self.session is not None and not self.door.sessions.proven(self.session):
             raise Refused("prove_it")
 
+    def number(self, name: str, otherwise: int, least: int, most: int) -> int:
+        """A whole number of the query; refuses with 400 what is none or out of range."""
+        text = self.get_query_argument(name, str(otherwise))
+        if re.fullmatch("[0-9]{1,6}", text) is None or not least <= int(text) <= most:
+            raise Refused("bad_number", name=name, least=least, most=most)
+        return int(text)
+
     def body(self) -> dict[str, Any]:
         """The JSON object in the body; an empty body is an empty object."""
         try:
             values = json.loads(self.request.body or b"{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Refused("bad_body") from None
         if not isinstance(values, dict):
             raise Refused("bad_body")

@@ -27,6 +27,8 @@ from kiosk.web.refusals import Refused, error_view
 from kiosk.web.views import Site
 
 HERE = Path(__file__).parent
+# Read before it is refused in words (`handlers.MAX_BODY_BYTES`); whoever sends more has the connection closed.
+MAX_READ_BYTES = 1024 * 1024
 
 
 class LiveHandler(Watcher):

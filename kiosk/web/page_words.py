@@ -185,6 +185,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "machine": ("Machine", "设备"),
     "board": ("Board", "主控板"),
     "board_ready": ("takes commands", "就绪"),
+    "board_away": ("takes no commands", "不可用"),
     "wechat": ("WeChat Pay", "微信支付"),
     "computer": ("Computer", "系统"),
     "versions": ("Versions", "版本"),

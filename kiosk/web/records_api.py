@@ -59,11 +59,9 @@ class OrdersHandler(_Wanted):
         if self.get_query_argument("unsettled", ""):
             orders = await self.site.journal.unsettled(UNSETTLED_AFTER)
         else:
-            limit = self.get_query_argument("limit", str(DEFAULT_ORDERS))
-            if not limit.isdecimal() or not 1 <= int(limit) <= MAX_ORDERS_A_PAGE:
-                raise Refused("bad_limit", most=MAX_ORDERS_A_PAGE)
+            limit = self.number("limit", DEFAULT_ORDERS, 1, MAX_ORDERS_A_PAGE)
             before = self.get_query_argument("before", "") or None
-            orders = await self.site.journal.page_of_orders(self.wanted(), before=before, limit=int(limit))
+            orders = await self.site.journal.page_of_orders(self.wanted(), before=before, limit=limit)
         self.finish({"orders": [order_view(order) for order in orders]})
 
 
@@ -136,11 +134,9 @@ class SalesHandler(Guarded):
 
     async def get(self) -> None:
         """Add up."""
-        days, last = self.get_query_argument("days", str(DEFAULT_DAYS)), self.get_query_argument("last", "")
-        if not days.isdecimal() or not 1 <= int(days) <= MAX_DAYS:
-            raise Refused("bad_days", most=MAX_DAYS)
+        days, last = self.number("days", DEFAULT_DAYS, 1, MAX_DAYS), self.get_query_argument("last", "")
         until = _day(last) if last else self.site.clock.now().astimezone().date()
-        found = await self.site.journal.sales.days(until - timedelta(days=int(days) - 1), until)
+        found = await self.site.journal.sales.days(until - timedelta(days=days - 1), until)
         self.finish({"days": [day_totals(day) for day in found]})
 
 

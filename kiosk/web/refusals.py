@@ -30,15 +30,13 @@ REFUSALS: Mapping[str, Refusal] = {
     "bad_language": Refusal(400, "language must be one of {known}", "语言必须是 {known} 之一"),
     "bad_level": Refusal(400, "there is no level {level}; there are {known}", "没有级别 {level}，可选 {known}"),
     "bad_state": Refusal(400, "there is no state {state}; there are {known}", "没有状态 {state}，可选 {known}"),
-    "bad_limit": Refusal(400, "limit must be 1 to {most}", "limit 必须是 1 到 {most}"),
-    "bad_days": Refusal(400, "days must be 1 to {most}", "days 必须是 1 到 {most}"),
+    "bad_number": Refusal(400, "{name} must be {least} to {most}", "{name} 必须是 {least} 到 {most}"),
     "bad_day": Refusal(400, "{day} is no day: write it as 2026-11-23", "{day} 不是日期，格式为 2026-11-23"),
     "bad_seen": Refusal(
         400,
         'seen must hold the stock that was shown for each slot, as {{"11": 3}}',
         '请附上每个货道当时显示的库存，如 {{"11": 3}}',
     ),
-    "bad_width": Refusal(400, "width must be {least} to {most} pixels", "width 必须是 {least} 到 {most} 像素"),
     "no_password_sent": Refusal(400, 'send {{"password"}} within a session', "请在登录后发送密码"),
     "unauthorized": Refusal(
         401,

@@ -358,7 +358,8 @@ async def everything_open(page: Page) -> None:
 
 SMALL_TARGETS = """() => [...document.querySelectorAll("button, a, input, select, summary")].filter((each) => {
   const box = each.getBoundingClientRect();
-  return box.width > 0 && !each.matches(".skip") && (box.height < 43.5 || (box.width < 43.5 && !each.closest("#bars")));
+  const narrow = box.width < 43.5 && !each.closest("#bars"); // fourteen days side by side: as high as they are narrow
+  return box.width > 0 && !each.matches(".skip") && (box.height < 43.5 || narrow);
 }).map((each) => each.outerHTML.slice(0, 120))"""
 
 

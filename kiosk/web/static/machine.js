@@ -25,7 +25,8 @@ export function showMachine(told) {
   const { dispenser, wechat } = told;
   const facts = dispenser.facts.map((fact) => [factName(fact.name), factValue(fact), isHex(fact)]);
   $("board").querySelector("h3").replaceChildren(w("board"), " ",
-    node("span", { className: dispenser.ready ? "chip ok" : "chip jammed", textContent: dispenser.ready ? w("board_ready") : dispenser.reason }));
+    node("span", { className: dispenser.ready ? "chip ok" : "chip jammed", textContent: w(dispenser.ready ? "board_ready" : "board_away") }));
+  $("board-reason").textContent = dispenser.reason;
   showFacts("board", facts);
   const offset = wechat.clock_offset;
   showFacts("wechat", [
@@ -45,7 +46,7 @@ export async function loadMachine() {
   const answer = await get("/api/machine", true);
   if (!answer.ok) return;
   const it = answer.value;
-  certificate = [[w("certificate_ends"), it.certificate_ends ? exact(it.certificate_ends).slice(0, 10) : w("no_certificate")]];
+  certificate = [[w("certificate_ends"), it.certificate_ends ? exact(it.certificate_ends).slice(0, 10) : status.wechat.refunds ? "–" : w("no_certificate")]];
   const ofTotal = ({ free, total }) => w("of_total", { free: bytes(free), total: bytes(total) });
   showFacts("computer", [
     [w("disk"), ofTotal(it.disk)], [w("memory"), ofTotal(it.memory)], [w("process_memory"), bytes(it.memory.process)],
