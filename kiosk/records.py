@@ -208,10 +208,10 @@ def page_of_orders(
         clauses.append("(out_trade_no = ? OR transaction_id = ? OR substr(out_trade_no, -6) = ?)")
         values += [text, text, text.upper()]
     if before is not None:
-        clauses.append(f"{other}id < (SELECT id FROM orders WHERE out_trade_no = ?)")
+        clauses.append(f"{other}id < (SELECT id FROM orders WHERE out_trade_no = ?)")  # noqa: S608 - as below
         values.append(before)
-    narrowed = f"{' AND '.join(clauses)} ORDER BY {other}id DESC LIMIT ?"
-    sql = f"SELECT * FROM orders WHERE {narrowed}"  # noqa: S608 - no input in it
+    which = " AND ".join(clauses)
+    sql = f"SELECT * FROM orders WHERE {which} ORDER BY {other}id DESC LIMIT ?"  # noqa: S608 - no input in it
     return [to_order(row) for row in select(connection, sql, [*values, limit])]
 
 

