@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tornado import web
+from tornado.netutil import is_valid_ip
 
 from kiosk.database import DatabaseError
 from kiosk.web import SERVER_NAME
@@ -19,7 +20,7 @@ from kiosk.web.views import Site
 
 SECURITY_HEADERS = {
     "Server": SERVER_NAME,
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -77,6 +78,13 @@ class Handler(web.RequestHandler):
         return "https" in (self.request.protocol, forwarded)
 
     @property
+    def address(self) -> str:
+        """Where the request came from; what a proxy on this board tells of it is believed."""
+        told = self.request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+        behind_proxy = self.request.remote_ip in LOOPBACK and is_valid_ip(told)
+        return told if behind_proxy else self.request.remote_ip or ""
+
+    @property
     def cookie_name(self) -> str:
         """Of the session. A browser takes `__Host-` from this very host only, but not over plain http."""
         return session_cookie(secure=self.is_secure)
@@ -114,12 +122,11 @@ class Guarded(Handler):
     def prepare(self) -> None:
         """Let in, or send away."""
         super().prepare()
-        address = self.request.remote_ip
         header = self.request.headers.get("Authorization")
         if header is not None:
             if not self.door.is_token(header):
                 raise Refused("bad_token")
-            self.who = f"token {address}"
+            self.who = f"token {self.address}"
             return
         used = self.keeps_alive and BY_ITSELF not in self.request.headers
         self.session = self.door.sessions.find(self.session_token, used=used)
@@ -128,7 +135,7 @@ class Guarded(Handler):
                 self.redirect("/login")
                 return
             raise Refused("unauthorized")
-        self.who = f"technician {address}"
+        self.who = f"technician {self.address}"
         if self.request.method not in ("GET", "HEAD"):
             self.check_same_site()
 
@@ -170,9 +177,15 @@ class LoginHandler(Handler):
 
     async def post(self) -> None:
         """Check it."""
-        self.check_same_site()
         try:
-            token = await self.door.log_in(self.request.remote_ip or "", self.get_body_argument("password", ""))
+            self.check_same_site()
+        except Refused as error:
+            texts = error_view(error.status_code, error)["text"]
+            self.set_status(error.status_code)
+            self._show(f"{texts['zh_CN']} · {texts['en']}", can_log_in=True)
+            return
+        try:
+            token = await self.door.log_in(self.address, self.get_body_argument("password", ""))
         except NoPassword as error:
             self.set_status(503)
             self._show(str(error), can_log_in=False)
@@ -182,13 +195,13 @@ class LoginHandler(Handler):
             self._show(f"密码错误次数过多，请等待 {error.whole_seconds} 秒 · {error}", can_log_in=True)
         else:
             if token is None:
-                _log.warning("a wrong password from %s", self.request.remote_ip)
+                _log.warning("a wrong password from %s", self.address)
                 self.set_status(403)
                 self._show("密码错误 · That is not the password", can_log_in=True)
                 return
             self.door.sessions.end(self.session_token)  # a session that was begun before is over
             self.set_cookie(self.cookie_name, token, path="/")
-            _log.info("a technician has logged in from %s", self.request.remote_ip)
+            _log.info("a technician has logged in from %s", self.address)
             self.redirect("/", status=303)
 
     def _show(self, message: str, *, can_log_in: bool) -> None:
@@ -204,7 +217,7 @@ class LogoutHandler(Guarded):
         """Forget it."""
         self.door.sessions.end(self.session_token)
         self.clear_cookie(self.cookie_name, path="/")
-        _log.info("a technician has logged out at %s", self.request.remote_ip)
+        _log.info("a technician has logged out at %s", self.address)
         self.redirect("/login", status=303)
 
 
@@ -217,13 +230,13 @@ class ProofHandler(Guarded):
         if self.session is None or not isinstance(given, str):
             raise Refused("no_password_sent")
         try:
-            proven = await self.door.prove(self.request.remote_ip or "", self.session, given)
+            proven = await self.door.prove(self.address, self.session, given)
         except NoPassword as error:
             raise Refused("unavailable", why=str(error)) from error
         except TooSoon as error:
             raise Refused("too_many", seconds=error.whole_seconds) from error
         if not proven:
-            _log.warning("a wrong password from %s, for a refund or a test vend", self.request.remote_ip)
+            _log.warning("a wrong password from %s, for a refund or a test vend", self.address)
             raise Refused("wrong_password")
         self.finish({})
 

@@ -22,6 +22,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "nav_machine": ("Machine", "设备"),
     "nav_log": ("Log", "日志"),
     "skip": ("Skip to what is wrong", "跳到故障列表"),
+    "no_script": ("This page needs JavaScript: allow it for this address.", "此页面需要 JavaScript，请允许。"),
     "stale": (
         "No connection to the machine: what you see is old. Connecting again…",
         "与机器的连接已断开，以下内容已过时，正在重新连接…",

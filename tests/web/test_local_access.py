@@ -180,6 +180,22 @@ class TestSession:
         assert 200 == (await browser.send("GET", "/api/status", headers=tls)).code
         assert 401 == (await browser.send("GET", "/api/status")).code
 
+    async def test_behind_a_proxy_the_technicians_own_address_is_booked(self, browser: Browser) -> None:
+        """Of what a proxy on this board tells, the last address is its own finding; what is none is not believed."""
+        for forwarded in ("10.0.0.9, 192.168.1.5", "192.168.1.5, nonsense"):
+            await browser.send("POST", "/api/slots/12/disable", "{}", {**BEARER, "X-Forwarded-For": forwarded})
+        _, told = await browser.api("GET", "/api/changes")
+
+        assert ["token 127.0.0.1", "token 192.168.1.5"] == [each["detail"]["who"] for each in told["changes"][:2]]
+
+    async def test_a_login_form_that_is_too_old_is_shown_anew(self, browser: Browser) -> None:
+        """403 with a form and a sentence, not a bare error."""
+        page = await browser.send("POST", "/login", f"_xsrf=2|x|y|1&password={PASSWORD}")
+
+        assert 403 == page.code
+        assert "load it again" in page.body.decode()
+        assert 'name="password"' in page.body.decode()
+
     async def test_each_login_has_a_token_of_its_own(self, browser: Browser) -> None:
         """A session token is new at every login and has 256 bits; the one before it is over."""
         await browser.log_in()

@@ -41,7 +41,9 @@ function buttons(problem, status, service) {
 export function showGlance(status, service) {
   const selling = status.products.filter((product) => product.available > 0).length;
   $("band").className = status.health;
-  $("headline").textContent = w(`health.${status.health}`, { n: selling, all: status.products.length });
+  const all = status.products.length;
+  const word = status.health === "degraded" && selling === all ? "ok" : status.health; // one slot of two is jammed
+  $("headline").textContent = w(`health.${word}`, { n: selling, all });
   const count = status.problems.length;
   const needs = count === 0 ? w("no_problems") : w(count === 1 ? "one_problem" : "many_problems", { n: count });
   $("summary").textContent = status.vending ? w("vending", { slot: status.vending }) : needs;

@@ -22,9 +22,9 @@ async function refund(order) {
   }
 }
 
-async function tell(line) {
+async function tell(line, byItself = false) {
   const story = line.querySelector(".story");
-  const answer = await get(`/api/orders/${encodeURIComponent(line.order.out_trade_no)}`, true);
+  const answer = await get(`/api/orders/${encodeURIComponent(line.order.out_trade_no)}`, byItself);
   if (!answer.ok) return;
   story.replaceChildren(...answer.value.events.map((event) => node("li", {},
     node("time", { dateTime: event.at, textContent: exact(event.at), "data-fixed": "" }), inLanguage(event.text, event.kind))));
@@ -53,7 +53,7 @@ function updateLine(line, order) {
   if (!stateChanged) return;
   line.querySelector(".buttons").replaceChildren(...(REFUNDABLE.has(order.state)
     ? [node("button", { type: "button", textContent: w("refund", values), onclick: () => refund(line.order) })] : []));
-  if (line.firstChild.open) tell(line);
+  if (line.firstChild.open) tell(line, true);
 }
 
 const showLines = (list, these) => keep(list, these, (order) => order.out_trade_no, makeLine, updateLine);

@@ -19,9 +19,9 @@ function showBars() {
   $("today").textContent = w("today_line", { count: today.sold.count, amount: yuan(today.sold.amount) });
 }
 
-async function showDay() {
+async function showDay(byItself = false) {
   const wanted = chosen;
-  const answer = await get(`/api/days/${wanted}`, true);
+  const answer = await get(`/api/days/${wanted}`, byItself);
   if (!answer.ok || wanted !== chosen) return;
   const { day, closed } = answer.value;
   const sums = [["sold", yuan(day.sold.amount), count(day.sold.count)], ["refunded", yuan(day.refunded.amount), count(day.refunded.count)],
@@ -68,7 +68,7 @@ export async function loadSales() {
   days = answer.value.days;
   if (chosen === null || chosen === newest) chosen = days.at(-1).date;
   showBars();
-  showDay();
+  showDay(true);
 }
 
 export function salesMayHaveChanged() {

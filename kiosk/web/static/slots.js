@@ -34,7 +34,7 @@ export async function testVend(id) {
     outcome = told.outcome;
     return w(`tested.${outcome}`, { slot: id, detail: told.detail });
   }, w("turning", { slot: id }));
-  if (value && outcome !== "delivered") say(w(`tested.${outcome}`, { slot: id, detail: value.detail }), true);
+  if (value && outcome !== "delivered") say(w(`tested.${outcome}`, { slot: id, detail: value.detail }), "bad");
 }
 
 $("fill-all").onclick = async () => {

@@ -5,13 +5,14 @@ const xsrf = document.querySelector("meta[name=xsrf]").content;
 const GOOD_NEWS_MS = 8000; // long enough to read twice; what went wrong stays until it is taken away
 let fading = 0;
 
-export function say(text, bad = false) {
+// `kind`: good, bad, or busy with what is not done yet.
+export function say(text, kind = "good") {
   const said = $("said");
-  said.className = bad ? "bad" : "";
+  said.className = kind;
   said.querySelector("p").textContent = text;
   said.querySelector("button").hidden = !text;
   clearTimeout(fading);
-  if (text && !bad) fading = setTimeout(() => say(""), GOOD_NEWS_MS);
+  if (text && kind === "good") fading = setTimeout(() => say(""), GOOD_NEWS_MS);
 }
 $("said").querySelector("button").onclick = () => say("");
 
@@ -38,15 +39,15 @@ export const reason = (answer) => inLanguage(answer.error?.text, answer.error?.m
 
 // Change something; the answer's value, or null after saying why not. `done(value)`: what to say then.
 export async function change(path, body, done, doing = "") {
-  if (doing) say(doing);
+  if (doing) say(doing, "busy");
   let answer = await send(path, body);
   if (answer.error?.code === "prove_it") {
     say("");
     if (!(await prove())) return null;
-    if (doing) say(doing);
+    if (doing) say(doing, "busy");
     answer = await send(path, body);
   }
-  if (answer.ok) say(done(answer.value)); else say(reason(answer), true);
+  if (answer.ok) say(done(answer.value)); else say(reason(answer), "bad");
   return answer.ok ? answer.value : null;
 }
 
