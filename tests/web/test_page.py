@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,20 @@ async def test_all_slots_are_filled_at_once(technician: Technician) -> None:
     await expect(page.locator("#headline")).to_have_text("Sells all 2 products")
 
     assert [3, 2, 1] == [(await technician.here.machine.journal.slots())[each].stock for each in ("11", "12", "21")]
+
+
+async def test_an_empty_machine_is_one_thing_to_do(technician: Technician) -> None:
+    """All that is sold out stands in one line with one button, however many products they are."""
+    journal = technician.here.machine.journal
+    await journal.change_slots(["11", "12", "21"], "restock", "tester", lambda slot: replace(slot, stock=0))
+    page = await technician.log_in()
+    await expect(page.locator("#problems li")).to_have_count(1)
+    await expect(page.locator("#problems")).to_contain_text("2 products are sold out: Coca-Cola, Iced tea")
+    await keep_picture(page, "page-empty")
+    await page.locator("#problems").get_by_role("button", name="Fill all").click()
+    await confirm(page, "Fill all", "6 units added in 3 slots")
+
+    await expect(page.locator("#headline")).to_have_text("Sells all 2 products")
 
 
 async def test_a_jam_stands_on_top_until_it_is_freed(technician: Technician) -> None:

@@ -1,8 +1,11 @@
 // One glance: does it sell, what is wrong, what to do about it, how old is what is shown, what do customers see.
-import { fill, freeSlot, testVend } from "./slots.js";
-import { $, clock, inLanguage, keep, node, timeOf, w } from "./tools.js";
+import { fill, fillAll, freeSlot, productName, testVend } from "./slots.js";
+import { $, clock, first, inLanguage, keep, node, timeOf, w } from "./tools.js";
 
 const GLANCE_PIXELS = 544; // sharp on a phone's screen, small on its radio
+
+const SOLD_OUT = "sold_out_", EMPTY = "empty"; // codes: of one product, of several
+const MOST_NAMES = 6;
 
 // Where to look for what a problem is about, by the beginning of its code.
 const PLACES = {
@@ -20,6 +23,17 @@ function go(id) {
   place.focus({ preventScroll: true });
 }
 
+// What stands in the list: an empty machine is one thing to do, not fifty.
+function gathered(problems) {
+  const empty = problems.filter((problem) => problem.code.startsWith(SOLD_OUT));
+  if (empty.length < 2) return problems;
+  const names = empty.slice(0, MOST_NAMES).map((problem) => productName(problem.code.slice(SOLD_OUT.length))).join(w("comma"));
+  const rest = empty.length - MOST_NAMES;
+  const text = w(rest > 0 ? "sold_out_more" : "sold_out_many", { n: empty.length, names, rest });
+  const all = { code: EMPTY, text: { [first.language]: text }, advice: empty[0].advice, since: empty[0].since, blocking: false };
+  return [...problems.filter((problem) => !empty.includes(problem)), all];
+}
+
 // The buttons that do what the advice says.
 function buttons(problem, status, service) {
   const slotOf = (beginning) => status.slots.find((slot) => problem.code === beginning + slot.id);
@@ -27,8 +41,9 @@ function buttons(problem, status, service) {
   if (jammed) {
     return [button("test", () => testVend(jammed.id)), button("free", () => freeSlot(jammed.id), true)];
   }
-  if (problem.code.startsWith("sold_out_")) {
-    return status.slots.filter((slot) => problem.code === `sold_out_${slot.product}`).map((slot) => node("button", {
+  if (problem.code === EMPTY) return [button("look_slots", () => go("slots")), button("fill_all", fillAll)];
+  if (problem.code.startsWith(SOLD_OUT)) {
+    return status.slots.filter((slot) => problem.code === SOLD_OUT + slot.product).map((slot) => node("button", {
       type: "button", textContent: w("fill_slot", { slot: slot.id }), onclick: () => fill(slot.id),
     }));
   }
@@ -44,11 +59,12 @@ export function showGlance(status, service) {
   const all = status.products.length;
   const word = status.health === "degraded" && selling === all ? "ok" : status.health; // one slot of two is jammed
   $("headline").textContent = w(`health.${word}`, { n: selling, all });
-  const count = status.problems.length;
+  const problems = gathered(status.problems), count = problems.length;
   const needs = count === 0 ? w("no_problems") : w(count === 1 ? "one_problem" : "many_problems", { n: count });
   $("summary").textContent = status.vending ? w("vending", { slot: status.vending }) : needs;
-  keep($("problems"), status.problems, (problem) => problem.code,
-    () => node("li", {}, node("p"), node("p", { className: "advice quiet" }), node("p", { className: "quiet" }), node("div", { className: "buttons" })),
+  keep($("problems"), problems, (problem) => problem.code,
+    () => node("li", {},
+      node("p"), node("p", { className: "advice quiet" }), node("p", { className: "quiet" }), node("div", { className: "buttons" })),
     (line, problem) => {
       const [sentence, advice, since, acts] = line.children;
       line.className = problem.blocking ? "blocking" : "";

@@ -46,7 +46,8 @@ export async function loadMachine() {
   const answer = await get("/api/machine", true);
   if (!answer.ok) return;
   const it = answer.value;
-  certificate = [[w("certificate_ends"), it.certificate_ends ? exact(it.certificate_ends).slice(0, 10) : status.wechat.refunds ? "–" : w("no_certificate")]];
+  const without = status.wechat.refunds ? "–" : w("no_certificate");
+  certificate = [[w("certificate_ends"), it.certificate_ends ? exact(it.certificate_ends).slice(0, 10) : without]];
   const ofTotal = ({ free, total }) => w("of_total", { free: bytes(free), total: bytes(total) });
   showFacts("computer", [
     [w("disk"), ofTotal(it.disk)], [w("memory"), ofTotal(it.memory)], [w("process_memory"), bytes(it.memory.process)],

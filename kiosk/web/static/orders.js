@@ -140,7 +140,7 @@ export async function loadUnsettled() {
 export function takeOrder(order) {
   const at = orders.findIndex((each) => each.out_trade_no === order.out_trade_no);
   const fitting = fits(order, filters());
-  if (at >= 0) orders = fitting ? orders.with(at, order) : orders.filter((_, each) => each !== at);
+  if (at >= 0) orders = fitting ? orders.map((each, n) => (n === at ? order : each)) : orders.filter((_, n) => n !== at);
   else if (fitting) {
     const before = orders.findIndex((each) => each.created_at <= order.created_at);
     orders = before < 0 ? (complete ? [...orders, order] : orders) : [...orders.slice(0, before), order, ...orders.slice(before)];

@@ -37,7 +37,7 @@ export async function testVend(id) {
   if (value && outcome !== "delivered") say(w(`tested.${outcome}`, { slot: id, detail: value.detail }), "bad");
 }
 
-$("fill-all").onclick = async () => {
+export async function fillAll() {
   const short = status.slots.filter((slot) => slot.stock < slot.capacity);
   if (short.length === 0) { say(w("all_full")); return; }
   const units = short.reduce((sum, slot) => sum + slot.capacity - slot.stock, 0);
@@ -45,7 +45,8 @@ $("fill-all").onclick = async () => {
   if (await ask(w("ask_fill_all", { units, slots: short.length }), w("fill_all"))) {
     await change("/api/slots/fill", { seen: shown }, () => w("filled_all"));
   }
-};
+}
+$("fill-all").onclick = fillAll;
 
 // The sheet -------------------------------------------------------------------------------------------------------
 

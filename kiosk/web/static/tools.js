@@ -55,7 +55,8 @@ export const now = () => Date.now() + machineAhead;
 const two = (number) => String(number).padStart(2, "0");
 export function exact(at) {
   const time = new Date(at);
-  return `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())} ${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
+  const day = [time.getFullYear(), two(time.getMonth() + 1), two(time.getDate())].join("-");
+  return `${day} ${[time.getHours(), time.getMinutes(), time.getSeconds()].map(two).join(":")}`;
 }
 export const clock = (at) => exact(at).slice(11);
 
