@@ -51,6 +51,7 @@ from kiosk.settings import Slot
 
 JOURNAL_FILE = "journal.sqlite"
 ALL_ORDERS = OrderFilter()
+SlotDecision = Callable[[SlotRecord], SlotRecord]
 MAX_ORDERS_A_PAGE = 500  # one answer of the API or one page; keeps an answer well under 200 ms
 
 _log = logging.getLogger(__name__)
@@ -211,8 +212,9 @@ class Journal:
         )
 
     async def unsettled(self, after: timedelta) -> list[Order]:
-        """Orders that wait for a person: in doubt, not to be refunded, or under way for longer than `after`."""
-        return await self._database.read(lambda connection: unsettled_orders(connection, self._clock.now() - after))
+        """A page of those that wait for a person: in doubt, not to be refunded, under way for longer than `after`."""
+        moment = self._clock.now() - after
+        return await self._database.read(lambda connection: unsettled_orders(connection, moment, MAX_ORDERS_A_PAGE))
 
     async def count_overdue(self, after: timedelta) -> int:
         """How many orders are paid, vending or being refunded for longer than `after`."""
@@ -286,9 +288,7 @@ class Journal:
 
         await self._write(work)
 
-    async def change_slots(
-        self, slots: Sequence[str], kind: str, who: str, decide: Callable[[SlotRecord], SlotRecord]
-    ) -> list[SlotRecord]:
+    async def change_slots(self, slots: Sequence[str], kind: str, who: str, decide: SlotDecision) -> list[SlotRecord]:
         """Change stock, fault or switch of slots in one transaction, booked under `kind` and `who`: all or none.
 
         Raises `UnknownSlot`, and whatever `decide` raises; then nothing was changed.
@@ -302,16 +302,14 @@ class Journal:
                     raise UnknownSlot(slot)
                 after = decide(known[slot])
                 store_slot(connection, after, now)
-                delta = after.stock - known[slot].stock
-                event = Event(now, kind, {"who": who, "stock": after.stock}, slot=slot, stock_delta=delta)
+                detail, delta = {"who": who, "stock": after.stock}, after.stock - known[slot].stock
+                event = Event(now, kind, detail, slot=slot, stock_delta=delta)
                 changes.append(replace(record_event(connection, event), slot=after))
             return changes
 
         return [change.slot for change in await self._write(work) if change.slot is not None]
 
-    async def change_slot(
-        self, slot: str, kind: str, who: str, decide: Callable[[SlotRecord], SlotRecord]
-    ) -> SlotRecord:
+    async def change_slot(self, slot: str, kind: str, who: str, decide: SlotDecision) -> SlotRecord:
         """Change one slot: see `change_slots`."""
         return (await self.change_slots([slot], kind, who, decide))[0]
 

@@ -218,10 +218,11 @@ def page_of_orders(
 _OVERDUE = "state IN ('paid', 'dispensing', 'refunding') AND updated_at < ?"
 
 
-def unsettled_orders(connection: sqlite3.Connection, moment: datetime) -> list[Order]:
+def unsettled_orders(connection: sqlite3.Connection, moment: datetime, limit: int) -> list[Order]:
     """Orders that wait for a person; those under way only if nothing has happened to them since `moment`."""
-    sql = f"SELECT * FROM orders WHERE state IN ('in_doubt', 'refund_failed') OR ({_OVERDUE}) ORDER BY id DESC"  # noqa: S608 - a constant
-    return [to_order(row) for row in select(connection, sql, [micros(moment)])]
+    which = f"state IN ('in_doubt', 'refund_failed') OR ({_OVERDUE})"
+    sql = f"SELECT * FROM orders WHERE {which} ORDER BY id DESC LIMIT ?"  # noqa: S608 - a constant
+    return [to_order(row) for row in select(connection, sql, [micros(moment), limit])]
 
 
 def count_overdue(connection: sqlite3.Connection, moment: datetime) -> int:

@@ -17,11 +17,11 @@ ORDERS = 1_000_000
 SECONDS_APART = 63  # two years
 MANY_A_DAY = 24 * 3600 // SECONDS_APART
 
-# One in eight is tea; of a hundred 2 are refunded, 10 were never paid; one in 250,000 waits for a person.
+# One in eight is tea; of a hundred 2 are refunded, 10 were never paid; one in 1000 waits for a person.
 _ORDERS = """
 WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < :orders - 1),
 rows AS (SELECT i, :now - (:orders - i) * :apart * 1000000 AS at, CASE
-    WHEN i % 250000 = 249999 THEN 'refund_failed' WHEN i % 100 < 2 THEN 'refunded' WHEN i % 100 < 12 THEN 'closed'
+    WHEN i % 1000 = 999 THEN 'refund_failed' WHEN i % 100 < 2 THEN 'refunded' WHEN i % 100 < 12 THEN 'closed'
     ELSE 'dispensed' END AS state FROM n)
 INSERT INTO orders (out_trade_no, channel, product_id, product_name, amount_fen, app_id, state, created_at,
     expires_at, updated_at, transaction_id, paid_fen, paid_at, confirmed_at, slot, attempts, refund_serial,

@@ -56,6 +56,6 @@ class PageHandler(Guarded):
                 unsettled = await journal.unsettled(UNSETTLED_AFTER)
                 lists = {
                     "orders": [order_view(order) for order in orders],
-                    "unsettled": [order_view(order) for order in unsettled],
+                    "unsettled": [order_view(order) for order in unsettled[:FIRST_ORDERS]],
                 }
         return {"status": status_view(self.site), **lists}
