@@ -327,9 +327,9 @@ class TestLimits:
         assert None not in (elsewhere, there)
 
     async def test_guessing_from_many_addresses_is_slow_too(self, door: Doorkeeper, time: HandTime) -> None:
-        """300 addresses: about one guess a second is looked at; a newcomer waits no longer than that second."""
+        """150 addresses: about one guess a second is looked at; a newcomer waits no longer than that second."""
         looked_at = 0
-        for number in range(300):
+        for number in range(150):
             time.seconds += 0.1
             try:
                 await door.log_in(f"fe80::{number:x}", "guess")
@@ -338,7 +338,7 @@ class TestLimits:
                 pass
         time.seconds += 1
 
-        assert looked_at <= 30 + 30
+        assert looked_at <= 30 + 15
         assert await door.log_in("192.168.1.5", PASSWORD) is not None
 
     async def test_wrong_passwords_are_slowed_down(self, browser: Browser) -> None:
