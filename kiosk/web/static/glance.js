@@ -79,8 +79,9 @@ export function showGlance(status, service) {
 // The customer's screen -------------------------------------------------------------------------------------------
 
 let loading = false, again = false;
-export function showPicture() {
-  if (loading || document.hidden) { again = true; return; }
+// `anew`: whatever is still under way has been lost with the connection.
+export function showPicture(anew = false) {
+  if ((loading && !anew) || document.hidden) { again = true; return; }
   loading = true;
   again = false;
   $("screen").src = `/screen.png?width=${GLANCE_PIXELS}&${Date.now()}`;

@@ -30,7 +30,7 @@ function connect() {
   mine.onopen = () => {
     loadAgain(); // what happened since the lists were made
     loadUnsettled();
-    if (wasOpen) { loadSales(); showPicture(); }
+    if (wasOpen) { loadSales(); showPicture(true); }
     wasOpen = true;
   };
   mine.onmessage = ({ data }) => {
@@ -50,7 +50,8 @@ function lost(mine, code) {
   feed = null;
   if (code === NOT_LOGGED_IN) { location = "/login"; return; }
   setTimeout(async () => {
-    const answer = await fetch("/api/status", { headers: { "X-By-Itself": "1" } }).catch(() => null);
+    const patience = AbortSignal.timeout?.(SILENT_MS); // older browsers have their own, which is longer
+    const answer = await fetch("/api/status", { headers: { "X-By-Itself": "1" }, signal: patience }).catch(() => null);
     if (answer?.status === 401) location = "/login"; else connect();
   }, RECONNECT_MS[Math.min(tries++, RECONNECT_MS.length - 1)]);
 }
