@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -118,6 +119,23 @@ class TestRoutes:
             assert has(handler, "get") != has(handler, "post"), path
             method = "POST" if has(handler, "get") else "GET"
             assert 405 == (await browser.send(method, path, "{}", token)).code, path
+
+    async def test_a_name_is_text_whatever_stands_in_it(self, tmp_path: Path) -> None:
+        """Markup in what an ini or a technician wrote ends no element of the page; what came with it reads the same."""
+        name = "</script><b>Lobby & hall</b>"
+        set_password(tmp_path / "password", PASSWORD)
+        async with bench(tmp_path, kiosk={"name": name}) as here:
+            browser = Browser(here)
+            await browser.log_in()
+            await here.machine.readiness.switch_out_of_service("</script><i>noon", "tester")
+            page = (await browser.send("GET", "/")).body.decode()
+        came_with_it = re.search(r'<script type="application/json" id="first">(.*?)</script>', page, re.DOTALL)
+
+        assert "<b>" not in page
+        assert "<i>" not in page
+        assert came_with_it is not None
+        status = json.loads(came_with_it[1])["status"]
+        assert (name, "</script><i>noon") == (status["name"], status["out_of_service"])
 
     async def test_a_wrong_bearer_token_opens_nothing(self, browser: Browser) -> None:
         """Not even together with a good session."""

@@ -56,7 +56,7 @@ function lost(mine, code) {
   }, RECONNECT_MS[Math.min(tries++, RECONNECT_MS.length - 1)]);
 }
 
-setInterval(() => {
+function showAge() {
   const age = Date.now() - heard;
   $("age").textContent = w("updated", { n: Math.round(age / 1000) });
   $("stale").hidden = age < STALE_MS;
@@ -66,7 +66,8 @@ setInterval(() => {
     lost(silent, 0);
     silent.close();
   }
-}, CHECK_MS);
+}
+setInterval(showAge, CHECK_MS);
 
 $("language").onclick = () => {
   const other = first.language === "en" ? "zh_CN" : "en";
@@ -74,6 +75,7 @@ $("language").onclick = () => {
   location.reload();
 };
 
+showAge();
 showStatus(first.status);
 showOrders();
 showPicture();
