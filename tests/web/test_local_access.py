@@ -121,7 +121,7 @@ class TestRoutes:
             assert 405 == (await browser.send(method, path, "{}", token)).code, path
 
     async def test_a_name_is_text_whatever_stands_in_it(self, tmp_path: Path) -> None:
-        """Markup in what an ini or a technician wrote ends no element of the page; what came with it reads the same."""
+        """Markup in what an ini or a technician wrote ends no element of the page; scripts read it as it was."""
         name = "</script><b>Lobby & hall</b>"
         set_password(tmp_path / "password", PASSWORD)
         async with bench(tmp_path, kiosk={"name": name}) as here:
