@@ -31,7 +31,7 @@ format: setup-dev ## put the source into the form that lint asks for
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-picture: setup ## take the README's picture anew: the screen of the demo's machine
+picture: setup-dev ## take the README's pictures anew: the screen of the demo's machine, the technician's page
 	@$(BIN)/python docs/take_picture.py
 
 measure: setup-dev ## how long a payment takes to its answer and to the board, on this computer

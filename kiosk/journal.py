@@ -35,6 +35,7 @@ from kiosk.records import (
     marks,
     micros,
     page_of_orders,
+    read_changes,
     read_events,
     record_event,
     refund_began,
@@ -51,6 +52,7 @@ from kiosk.settings import Slot
 
 JOURNAL_FILE = "journal.sqlite"
 ALL_ORDERS = OrderFilter()
+SlotDecision = Callable[[SlotRecord], SlotRecord]
 MAX_ORDERS_A_PAGE = 500  # one answer of the API or one page; keeps an answer well under 200 ms
 
 _log = logging.getLogger(__name__)
@@ -211,8 +213,9 @@ class Journal:
         )
 
     async def unsettled(self, after: timedelta) -> list[Order]:
-        """Orders that wait for a person: in doubt, not to be refunded, or under way for longer than `after`."""
-        return await self._database.read(lambda connection: unsettled_orders(connection, self._clock.now() - after))
+        """A page of those that wait for a person: in doubt, not to be refunded, under way for longer than `after`."""
+        moment = self._clock.now() - after
+        return await self._database.read(lambda connection: unsettled_orders(connection, moment, MAX_ORDERS_A_PAGE))
 
     async def count_overdue(self, after: timedelta) -> int:
         """How many orders are paid, vending or being refunded for longer than `after`."""
@@ -246,6 +249,10 @@ class Journal:
     async def story(self, out_trade_no: str) -> list[Event]:
         """Everything that happened to an order, oldest first."""
         return await self._database.read(lambda connection: read_events(connection, out_trade_no))
+
+    async def changes(self, limit: int) -> list[Event]:
+        """What technicians and the machine itself did, newest first."""
+        return await self._database.read(lambda connection: read_changes(connection, limit))
 
     async def note(self, kind: str, detail: Mapping[str, Any], out_trade_no: str | None = None) -> None:
         """Write an event that changes nothing else."""
@@ -286,25 +293,30 @@ class Journal:
 
         await self._write(work)
 
-    async def change_slot(
-        self, slot: str, kind: str, who: str, decide: Callable[[SlotRecord], SlotRecord]
-    ) -> SlotRecord:
-        """Change a slot's stock, fault or switch in one transaction, booked under `kind` and `who`."""
+    async def change_slots(self, slots: Sequence[str], kind: str, who: str, decide: SlotDecision) -> list[SlotRecord]:
+        """Change stock, fault or switch of slots in one transaction, booked under `kind` and `who`: all or none.
+
+        Raises `UnknownSlot`, and whatever `decide` raises; then nothing was changed.
+        """
 
         def work(connection: sqlite3.Connection) -> list[Change]:
-            before = all_slots(connection).get(slot)
-            if before is None:
-                raise UnknownSlot(slot)
-            after = decide(before)
-            now = self._clock.now()
-            store_slot(connection, after, now)
-            detail = {"who": who, "stock": after.stock}
-            event = Event(now, kind, detail, slot=slot, stock_delta=after.stock - before.stock)
-            return [replace(record_event(connection, event), slot=after)]
+            known, now = all_slots(connection), self._clock.now()
+            changes = []
+            for slot in slots:
+                if slot not in known:
+                    raise UnknownSlot(slot)
+                after = decide(known[slot])
+                store_slot(connection, after, now)
+                detail, delta = {"who": who, "stock": after.stock}, after.stock - known[slot].stock
+                event = Event(now, kind, detail, slot=slot, stock_delta=delta)
+                changes.append(replace(record_event(connection, event), slot=after))
+            return changes
 
-        change = (await self._write(work))[0]
-        assert change.slot is not None  # noqa: S101 - set two lines above
-        return change.slot
+        return [change.slot for change in await self._write(work) if change.slot is not None]
+
+    async def change_slot(self, slot: str, kind: str, who: str, decide: SlotDecision) -> SlotRecord:
+        """Change one slot: see `change_slots`."""
+        return (await self.change_slots([slot], kind, who, decide))[0]
 
     # Switches ----------------------------------------------------------------------------------------------
 

@@ -45,7 +45,7 @@ from kiosk.settings import (
 )
 from kiosk.shelf import Shelf
 from kiosk.storefront import Storefront
-from kiosk.web.local import local_application
+from kiosk.web.local import MAX_READ_BYTES, local_application
 from kiosk.web.miniprogram import Counter
 from kiosk.web.public import MAX_BODY_BYTES, public_application
 from kiosk.web.views import Site
@@ -175,7 +175,7 @@ class Machine:
         self._metrics = Metrics(self._site)
         self._local = HTTPServer(
             local_application(self._site, self._metrics),
-            max_body_size=MAX_BODY_BYTES,
+            max_body_size=MAX_READ_BYTES,
             max_header_size=MAX_HEADER_BYTES,
             body_timeout=BODY_SECONDS,
             idle_connection_timeout=IDLE_CONNECTION_SECONDS,
