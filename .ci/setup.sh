@@ -80,6 +80,13 @@ has_node() {
     command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' 2>/dev/null
 }
 
+# The tools that the tests of the installation use, beside /usr/sbin for those that only root has in PATH.
+has_tools() {
+    for tool in nginx caddy systemd-analyze; do
+        PATH=$PATH:/usr/sbin command -v $tool >/dev/null || return 1
+    done
+}
+
 has_venv || apt_install python3-venv || true
 has_venv || fail "$python cannot make virtual environments; run: sudo apt-get install python3-venv"
 
@@ -96,6 +103,8 @@ if [ "$profile" = dev ]; then
     has_browser || fail 'the tests of the pages need a browser; run: sudo apt-get install chromium'
     command -v node >/dev/null || apt_install nodejs || true
     command -v npm >/dev/null || apt_install npm || true
+    has_tools || { apt_install nginx-light nginx && apt_install caddy && apt_install systemd; } || true
+    has_tools || fail 'the tests of the installation need nginx, caddy and systemd; run: sudo apt-get install nginx-light caddy systemd'
     has_node || fail 'the tests of the mini-program need Node.js 18 or newer and npm; run: sudo apt-get install nodejs npm'
 fi
 

@@ -163,6 +163,7 @@ async def bench(
     wechatpay: dict[str, object] | None = None,
     kiosk: dict[str, object] | None = None,
     vend_timeout_seconds: int = 5,
+    proxy: str = "127.0.0.1",
 ) -> AsyncIterator[Bench]:
     """A machine that sells, and its surroundings; `wechatpay` and `kiosk` override values of their sections."""
     port = free_port()
@@ -170,7 +171,7 @@ async def bench(
     certificate.touch()  # over loopback http it is never shown to anybody, but has to be there
     settings = make_settings(folder, **(kiosk or {}))
     web = replace(settings.web, listen=ListenAddress("127.0.0.1", free_port()), api_token=API_TOKEN)
-    settings = replace(settings, callbacks=ListenAddress("127.0.0.1", port), web=web)
+    settings = replace(settings, callbacks=ListenAddress("127.0.0.1", port), web=web, proxy=proxy)
     pay = replace(
         settings.wechatpay,
         native_mode=native_mode,

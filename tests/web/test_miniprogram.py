@@ -237,6 +237,14 @@ class TestPaying:
             assert "203.0.113.5" == here.wechat.ledger.orders[number].fields["spbill_create_ip"]
             await here.settled(number, OrderState.DISPENSED)
 
+    async def test_a_proxy_that_is_not_the_configured_one(self, tmp_path: Path) -> None:
+        """Whoever is not `[callbacks] proxy` is taken for who it is, whatever X-Forwarded-For says."""
+        async with bench(tmp_path, miniprogram=True, proxy="10.0.0.2") as here:
+            phone = await Phone(here, headers={"X-Forwarded-For": "203.0.113.5"}).log_in()
+            number = await phone.order()
+            await phone.ask("POST", f"orders/{number}/pay")
+            assert "127.0.0.1" == here.wechat.ledger.orders[number].fields["spbill_create_ip"]
+
     async def test_an_order_ends(self, tmp_path: Path) -> None:
         """Unpaid until its time is over, announced or not: closed, the unit free, and paying is refused."""
         async with bench(tmp_path, miniprogram=True, wechatpay={"order_ttl_seconds": 1}) as here:
