@@ -11,14 +11,11 @@ import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from certificates_kit import write_certificate
 from scenario_kit import LIMIT_SECONDS, Bench, bench, free_port
 from tornado.httpclient import HTTPResponse
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
@@ -71,27 +68,6 @@ def caddy(folder: Path, port: int, machine_port: int) -> list[str]:
     return ["caddy", "run", "--adapter", "caddyfile", "--config", str(conf)]
 
 
-def write_certificate(folder: Path) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-
-
 @dataclass
 class Front:
     """The machine as the internet sees it."""
@@ -124,7 +100,7 @@ class Front:
 def start(folder: Path, prepare: Callable[[], list[str]]) -> subprocess.Popen[bytes]:
     """Run what `prepare` says, in a folder of its own with a certificate."""
     folder.mkdir()
-    write_certificate(folder)
+    write_certificate(folder, NAME)
     command = prepare()
     assert shutil.which(command[0], path=PATH), f"{command[0]} is missing; run: make setup-dev"
     with (folder / "log").open("w") as log:
@@ -202,8 +178,8 @@ class TestAProxy:
         """Another path gives 404 from the proxy itself, and a body above 64 KiB is refused."""
         for path in ("/", "/login", "/metrics", "/api/status", "/wxpay", "/healthz/x"):
             assert (await front.ask(path)).code == 404, path
-        # Caddy 2.6 learns of its limit while it hands the body on, and calls that a bad gateway.
-        assert (await front.ask("/wxpay/notify", b"x" * 70_000)).code in {413, 502}
+        # Caddy 2.6 learns of its limit while it hands the body on; what it says then depends on who gives up first.
+        assert (await front.ask("/wxpay/notify", b"x" * 70_000)).code in {400, 413, 502}
 
 
 def test_the_examples_name_the_machines_default_address() -> None:
