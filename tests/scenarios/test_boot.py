@@ -61,6 +61,7 @@ class TestWrongClock:
             here.settings = with_new_journal(here.settings)
             here.clock.offset = wrong_by
             known = set(here.wechat.ledger.orders)
+            here.wechat.faults.set("orderquery", "late_answer", seconds=ANSWER_SECONDS)  # after the board's first poll
             await switch_on(here).start()
             await here.until(lambda: "clock" in problems(here), "the clock's fault is told")
             assert here.scene().phase is Phase.OUT_OF_SERVICE
@@ -130,6 +131,7 @@ class TestScreen:
             await here.until(picture.exists, "there is a picture")
             assert read_codes(picture.read_bytes()) == []
             await starting
+            await here.until(lambda: machine.dispenser.status.ready, "the board polls")
             assert here.scene().phase is Phase.STARTING
             assert read_codes(picture.read_bytes()) == []
             await here.code("cola")
