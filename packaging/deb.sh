@@ -80,7 +80,6 @@ Architecture: $architecture
 Maintainer: the makers of kiosk <kiosk@localhost>
 Installed-Size: $(du -sk "$root" | cut -f1)
 Depends: python3 (>= 3.$minor), python3 (<< 3.$((minor + 1))), libstdc++6, fonts-wqy-microhei, systemd
-Recommends: udev
 Section: misc
 Priority: optional
 Description: controller of a QR-code vending machine

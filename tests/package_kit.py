@@ -1,13 +1,15 @@
 """The Debian package, and computers to throw away: this one's files below a layer that takes the writes.
 
-A computer lives in a mount namespace of its own: what is installed, written or removed there is gone with it, and it
-shares the network with the test. It has no systemd running: what systemd would do for a unit is done by `Computer`.
+A computer lives in a mount namespace of its own: what is installed, written or removed there is gone with it. It
+shares the network with the test, or has one of its own with nothing but loopback. It has no systemd running: what
+systemd would do for a unit is done by `Computer`.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -20,6 +22,7 @@ import pytest
 
 PROJECT = Path(__file__).parents[1]
 KEY = "192006250b4c09247ec02edce69f6a2d"
+SCREEN = "/var/lib/kiosk/screen.png"
 LIMIT_SECONDS = 100.0  # for dpkg and a machine's start, on a busy computer
 
 # mount's arguments stand in the order: upper folder, work folder, where the computer's root is.
@@ -33,6 +36,9 @@ mount --rbind /dev "$1/root/dev"
 echo ready
 exec cat
 """
+
+# ifconfig lo up, without the package that has the tool
+_LOOPBACK_UP = "import fcntl,socket,struct; fcntl.ioctl(socket.socket(), 0x8914, struct.pack('16sh', b'lo', 1))"
 
 # Who asks for another user's rights in the docs is root here already.
 _SUDO = """#!/bin/sh
@@ -66,10 +72,10 @@ def build_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Computer:
     """A Debian computer to throw away."""
 
-    def __init__(self, folder: Path) -> None:
-        self._place = folder
+    def __init__(self, folder: Path, *, own_network: bool) -> None:
+        self._namespaces = ["-m", "-n"] if own_network else ["-m"]
         self._holder = subprocess.Popen(
-            ["unshare", "-m", "sh", "-c", _SET_UP, "sh", folder],
+            ["unshare", *self._namespaces, "sh", "-c", _SET_UP, "sh", folder],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -81,6 +87,8 @@ class Computer:
         self._root = folder / "root"
         self._started: list[subprocess.Popen[str]] = []
         self.write("/usr/local/bin/sudo", _SUDO, 0o755)
+        if own_network:
+            self.run(f'/usr/bin/python3 -c "{_LOOPBACK_UP}"')
 
     def path(self, path: str) -> Path:
         """A file of the computer, as the test reaches it."""
@@ -98,13 +106,13 @@ class Computer:
         shutil.copy(source, self.path(path))
 
     def run(
-        self, command: str, *, check: bool = True, environment: Mapping[str, str] | None = None
+        self, command: str, *, check: bool = True, given: str = "", environment: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run a shell command there as root; its output is kept."""
+        """Run a shell command there as root, with `given` as standard input; its output is kept."""
         done = subprocess.run(
             self._inside(command),
             env=self._environment(environment),
-            stdin=subprocess.DEVNULL,
+            input=given,
             capture_output=True,
             text=True,
             timeout=LIMIT_SECONDS,
@@ -142,9 +150,13 @@ class Computer:
         groups = " ".join(self._values(unit, "SupplementaryGroups")).replace(" ", ",")
         groups = f"--groups {groups}" if groups else "--clear-groups"
         shell = f"umask 0077; exec setpriv --reuid kiosk --regid kiosk {groups} -- {_unescaped(command)}"
+        return self.start(shell, {"CREDENTIALS_DIRECTORY": f"/run/credentials/{unit}"})
+
+    def start(self, command: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        """Run a shell command there as root, beside the test."""
         process = subprocess.Popen(
-            self._inside(shell),
-            env=self._environment({"CREDENTIALS_DIRECTORY": f"/run/credentials/{unit}"}),
+            self._inside(command),
+            env=self._environment(environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -153,10 +165,14 @@ class Computer:
         self._started.append(process)
         return process
 
+    def stop_units(self) -> None:
+        """End in order what still runs, as systemd does when a package asks for it."""
+        while self._started:
+            stop(self._started.pop())
+
     def close(self) -> None:
-        """End what still runs, and throw the computer away."""
-        for process in self._started:
-            stop(process)
+        """Throw the computer away."""
+        self.stop_units()
         self._holder.communicate()
 
     def _values(self, unit: str, key: str) -> list[str]:
@@ -164,8 +180,8 @@ class Computer:
         return [line.removeprefix(f"{key}=") for line in lines if line.startswith(f"{key}=")]
 
     def _inside(self, command: str) -> list[str]:
-        place = ["nsenter", "-t", str(self._holder.pid), "-m", "chroot", str(self._root)]
-        return [*place, "/bin/sh", "-c", f"cd / && {command}"]
+        place = ["nsenter", "-t", str(self._holder.pid), *self._namespaces, "chroot", str(self._root)]
+        return [*place, "/bin/sh", "-c", f"cd /root\n{command}"]
 
     @staticmethod
     def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
@@ -185,17 +201,39 @@ def stop(process: subprocess.Popen[str]) -> str:
 
 
 @contextmanager
-def computer(folder: Path) -> Iterator[Computer]:
+def computer(folder: Path, *, own_network: bool = False) -> Iterator[Computer]:
     """A computer for as long as the block lasts."""
     reason = may_make_computers()
     if reason:
         pytest.skip(reason)
     folder.mkdir(exist_ok=True)
-    made = Computer(folder)
+    made = Computer(folder, own_network=own_network)
     try:
         yield made
     finally:
         made.close()
+
+
+def fill_in(
+    debian: Computer, wechat: str, *, callbacks_port: int = 8000, web_port: int = 8080, web: str = ""
+) -> None:
+    """What an operator does after the installation: key and ini, here of a simulated WeChat Pay and no board.
+
+    `web`: more lines for [web].
+    """
+    debian.write("/etc/kiosk/api_key", f"{KEY}\n", 0o600)
+    ini = debian.path("/etc/kiosk/kiosk.ini")
+    text = re.sub(r" +#.*", "", ini.read_text())
+    for old, new in (
+        ("native_mode = two", f"native_mode = two\napi_base = {wechat}"),
+        ("127.0.0.1:8000", f"127.0.0.1:{callbacks_port}"),
+        ("0.0.0.0:8080", f"127.0.0.1:{web_port}\n{web}"),
+        ("driver = framebuffer", f"driver = file\ndevice = {SCREEN}"),
+        ("driver = xy\n", "driver = fake\n"),
+    ):
+        assert old in text, old
+        text = text.replace(old, new)
+    ini.write_text(re.sub(r"^port = .*\n", "", text, flags=re.MULTILINE))
 
 
 def _unescaped(command: str) -> str:

@@ -164,8 +164,12 @@ async def bench(
     kiosk: dict[str, object] | None = None,
     vend_timeout_seconds: int = 5,
     proxy: str = "127.0.0.1",
+    offset: timedelta = timedelta(),
 ) -> AsyncIterator[Bench]:
-    """A machine that sells, and its surroundings; `wechatpay` and `kiosk` override values of their sections."""
+    """A machine that sells, and its surroundings; `wechatpay` and `kiosk` override values of their sections.
+
+    `offset`: of the whole scene from now, the machine's clock and WeChat's.
+    """
     port = free_port()
     certificate = folder / "certificate.pem"
     certificate.touch()  # over loopback http it is never shown to anybody, but has to be there
@@ -180,6 +184,7 @@ async def bench(
         client_key_file=certificate,
     )
     wechat_clock = StepClock()
+    wechat_clock.offset = offset
     members = MiniProgramSettings("wx7777777777777777", "5ec2e7" * 5) if miniprogram else None
     wechat = WeChatSimulator(
         merchant_of(pay, miniprogram=members), clock=wechat_clock, scale=0.01, refund_seconds=0.05
@@ -205,6 +210,7 @@ async def bench(
         members = replace(members, api_base=wechat.base_url, screen_link=screen_link)
     settings = replace(settings, wechatpay=pay, dispenser=dispenser, miniprogram=members)
     made = Bench(folder, settings, wechat, wechat_clock, board)
+    made.clock.offset = offset
     try:
         await made.start()
         yield made

@@ -12,14 +12,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from package_kit import KEY, PROJECT, Computer, build_package, computer, stop
+from package_kit import KEY, PROJECT, SCREEN, Computer, build_package, computer, fill_in, stop
 from scenario_kit import LIMIT_SECONDS, free_port
 
 from kiosk.settings import WeChatPaySettings
 from kiosk.simulation.camera import read_codes
 from kiosk.simulation.wechat import Cashier, Payment, WeChatSimulator, merchant_of
-
-SCREEN = "/var/lib/kiosk/screen.png"
 
 
 @pytest.fixture(scope="module")
@@ -31,24 +29,6 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def debian(tmp_path: Path) -> Iterator[Computer]:
     with computer(tmp_path / "computer") as made:
         yield made
-
-
-def fill_in(debian: Computer, wechat: str, *, web_port: int) -> None:
-    """What an operator does after the installation: secrets and ini, here with a simulated WeChat Pay and board."""
-    debian.write("/etc/kiosk/api_key", f"{KEY}\n", 0o600)
-    ini = debian.path("/etc/kiosk/kiosk.ini")
-    text = ini.read_text()
-    for old, new in (
-        ("native_mode = two", f"native_mode = two\napi_base = {wechat}"),
-        ("127.0.0.1:8000", f"127.0.0.1:{free_port()}"),
-        ("0.0.0.0:8080", f"127.0.0.1:{web_port}"),
-        ("driver = framebuffer ", f"driver = file\ndevice = {SCREEN} "),
-        ("driver = xy", "driver = fake"),
-    ):
-        assert old in text, old
-        text = text.replace(old, new)
-    text = re.sub(r"(device = \S+|driver = fake|^port = .*|:\d+) *#.*", r"\1", text, flags=re.MULTILINE)
-    ini.write_text(text)
 
 
 @asynccontextmanager
@@ -123,7 +103,7 @@ async def test_an_installed_machine_sells_from_a_read_only_root(package: Path, d
     assert "fill in /etc/kiosk/kiosk.ini" in said
     port = free_port()
     async with simulated_wechat() as wechat:
-        fill_in(debian, wechat.base_url, web_port=port)
+        fill_in(debian, wechat.base_url, callbacks_port=free_port(), web_port=port)
         debian.hand_over_credentials()
         debian.make_read_only("/var/lib/kiosk")
         debian.run("printf 'a password\n' | sudo -u kiosk kiosk set-password -c /etc/kiosk/kiosk.ini")
@@ -168,7 +148,7 @@ async def test_an_upgrade_keeps_what_the_operator_and_the_customers_wrote(
     debian.install(package)
     port = free_port()
     async with simulated_wechat() as wechat:
-        fill_in(debian, wechat.base_url, web_port=port)
+        fill_in(debian, wechat.base_url, callbacks_port=free_port(), web_port=port)
         debian.hand_over_credentials()
         machine = debian.start_unit()
         number = await buy(debian, wechat, machine)

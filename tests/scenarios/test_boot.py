@@ -61,7 +61,9 @@ class TestWrongClock:
             here.settings = with_new_journal(here.settings)
             here.clock.offset = wrong_by
             known = set(here.wechat.ledger.orders)
-            here.wechat.faults.set("orderquery", "late_answer", seconds=ANSWER_SECONDS)  # after the board's first poll
+            here.wechat.faults.set(
+                "orderquery", "late_answer", seconds=ANSWER_SECONDS
+            )  # after the board's first poll
             await switch_on(here).start()
             await here.until(lambda: "clock" in problems(here), "the clock's fault is told")
             assert here.scene().phase is Phase.OUT_OF_SERVICE
