@@ -4,6 +4,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Most tests wait (for a motor, a time limit, a browser) more than they work: two at once on each core.
+WORKERS := $(shell expr 2 \* $$(nproc))
 
 help: ## these lines
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -12,7 +14,7 @@ demo: setup ## a whole machine on this computer, with simulated WeChat Pay and b
 	@$(BIN)/kiosk demo
 
 test: lint ## lint, types and all tests
-	@$(BIN)/pytest -n auto --dist worksteal
+	@$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 crash: setup-dev ## kill machines at 1000 random moments of whole sales; a quarter of an hour
 	@PYTHONPATH=.:tests $(BIN)/python tests/crash_storm.py
