@@ -19,6 +19,11 @@ from kiosk.settings import WeChatPaySettings
 from kiosk.simulation.camera import read_codes
 from kiosk.simulation.wechat import Cashier, Payment, WeChatSimulator, merchant_of
 
+# Instead of a running systemd: writes down what it is asked.
+SYSTEMCTL = """#!/bin/sh
+echo "$*" >>/root/asked
+"""
+
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -139,6 +144,31 @@ def newer_than(package: Path, folder: Path) -> Path:
     newer = folder.parent / "kiosk_99.deb"
     subprocess.run(["dpkg-deb", "-Znone", "--root-owner-group", "-b", folder, newer], check=True)
     return newer
+
+
+def test_systemd_is_asked_to_stop_and_start_the_machine(package: Path, debian: Computer, tmp_path: Path) -> None:
+    """The files of a machine that runs are never exchanged: it is stopped before, and started after an upgrade."""
+    debian.write("/usr/local/bin/systemctl", SYSTEMCTL, 0o755)
+    debian.run("mkdir -p /run/systemd/system")
+    asked = debian.path("/root/asked")
+    log = []
+    for step in (
+        lambda: debian.install(package),
+        lambda: debian.install(newer_than(package, tmp_path / "newer")),
+        lambda: debian.run("dpkg -r kiosk"),
+    ):
+        asked.write_text("")
+        step()
+        log.append(asked.read_text().splitlines())
+    up = ["daemon-reload", "--quiet is-enabled kiosk.service", "start kiosk.service"]
+    down = "stop kiosk.service"
+    assert log[0] == up
+    assert log[1] == [down, "daemon-reload", *up]
+    assert log[2] == [
+        down,
+        "--quiet disable --now kiosk.service kiosk-backup.timer kiosk-day.timer",
+        "daemon-reload",
+    ]
 
 
 async def test_an_upgrade_keeps_what_the_operator_and_the_customers_wrote(
