@@ -41,7 +41,7 @@ from kiosk.web.miniprogram import (
 )
 def test_only_the_configured_proxy_is_believed(asker: str, proxy: str, told: str | None, believed: str) -> None:
     """Its last entry of X-Forwarded-For counts, where it is an address; everybody else is who asks."""
-    headers = HTTPHeaders({} if told is None else {"X-Forwarded-For": told})
+    headers = HTTPHeaders({"Host": "x"} if told is None else {"Host": "x", "X-Forwarded-For": told})
     request = HTTPServerRequest(start_line=RequestStartLine("GET", "/", "HTTP/1.1"), headers=headers)
     request.remote_ip = asker
     assert believed == client_address(request, proxy)
