@@ -1,41 +1,68 @@
 """The Debian package, and computers to throw away: this one's files below a layer that takes the writes.
 
-A computer lives in a mount namespace of its own: what is installed, written or removed there is gone with it. It
-shares the network with the test, or has one of its own with nothing but loopback. It has no systemd running: what
-systemd would do for a unit is done by `Computer`.
+A computer is a container made of namespaces: systemd as its first process, a network of its own with nothing but
+loopback, no hardware. What is installed, written or removed there is gone with it. It gets what systemd asks of
+whoever makes containers (systemd.io/CONTAINER_INTERFACE): /proc/sys and /sys are read-only, /dev is its own.
 """
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
-import shlex
 import shutil
-import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from kiosk.simulation.camera import read_codes
 
 PROJECT = Path(__file__).parents[1]
 KEY = "192006250b4c09247ec02edce69f6a2d"
 SCREEN = "/var/lib/kiosk/screen.png"
+INI = "/etc/kiosk/kiosk.ini"
 LIMIT_SECONDS = 100.0  # for dpkg and a machine's start, on a busy computer
 
-# mount's arguments stand in the order: upper folder, work folder, where the computer's root is.
 _SET_UP = """
 set -e
 mount -t tmpfs -o mode=755 tmpfs "$1"
 mkdir "$1/upper" "$1/work" "$1/root"
 mount -t overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" overlay "$1/root"
-mount -t proc proc "$1/root/proc"
-mount --rbind /dev "$1/root/dev"
+cd "$1/root"
+mount -t proc proc proc
+mount --bind proc/sys proc/sys
+mount -o remount,bind,ro proc/sys
+mount -t sysfs sysfs sys
+mount -t cgroup2 cgroup2 sys/fs/cgroup
+mount -o remount,bind,ro sys
+mount -t tmpfs -o mode=755 tmpfs run
+mount -t tmpfs -o mode=755 tmpfs dev
+for device in null zero full random urandom tty; do
+    : >dev/$device
+    mount --bind /dev/$device dev/$device
+done
+mkdir dev/pts dev/shm
+mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
+ln -s pts/ptmx dev/ptmx
+ln -s /proc/self/fd dev/fd
+: >etc/fstab
+mkdir -p etc/systemd/journald.conf.d
+printf '[Journal]\\nStorage=volatile\\n' >etc/systemd/journald.conf.d/test.conf
+mkdir outside
+pivot_root . outside
+umount -l /outside
+rmdir /outside
+mount --make-rshared /
 echo ready
-exec cat
+exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --system --unit=basic.target
 """
+_NAMESPACES = ["-m", "-p", "-n", "-u", "-i"]
 
 # ifconfig lo up, without the package that has the tool
 _LOOPBACK_UP = "import fcntl,socket,struct; fcntl.ioctl(socket.socket(), 0x8914, struct.pack('16sh', b'lo', 1))"
@@ -48,16 +75,10 @@ exec setpriv --reuid "$user" --regid "$user" --init-groups "$@"
 """
 
 
-def may_make_computers() -> str:
-    """Why no computer can be made here; "" if one can."""
-    if not Path("/usr/bin/python3").exists() or shutil.which("dpkg") is None:
-        return "this is no Debian: the package is for one"
-    done = subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False)
-    return "" if done.returncode == 0 else "mount namespaces need root"
-
-
 def build_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`make deb`, once for all processes of this test run."""
+    if not Path("/usr/bin/python3").exists() or shutil.which("dpkg") is None:
+        pytest.skip("this is no Debian: the package is for one")
     ours = tmp_path_factory.getbasetemp()
     shared = ours.parent if os.environ.get("PYTEST_XDIST_WORKER") else ours
     folder = shared / "package"
@@ -72,27 +93,25 @@ def build_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Computer:
     """A Debian computer to throw away."""
 
-    def __init__(self, folder: Path, *, own_network: bool) -> None:
-        self._namespaces = ["-m", "-n"] if own_network else ["-m"]
-        self._holder = subprocess.Popen(
-            ["unshare", *self._namespaces, "sh", "-c", _SET_UP, "sh", folder],
-            stdin=subprocess.PIPE,
+    def __init__(self, folder: Path) -> None:
+        self._maker = subprocess.Popen(
+            ["unshare", "-f", "-C", *_NAMESPACES, "sh", "-c", _SET_UP, "sh", folder],
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        assert self._holder.stdout is not None
-        if self._holder.stdout.readline() != "ready\n":
-            pytest.skip(f"the kernel allows no overlay here: {self._holder.communicate()[1].strip()}")
-        self._root = folder / "root"
-        self._started: list[subprocess.Popen[str]] = []
+        assert self._maker.stdout is not None
+        if self._maker.stdout.readline() != "ready\n":
+            pytest.skip(f"no container can be made here: {self._maker.communicate()[1].strip()}")
+        self._first = Path(f"/proc/{self._maker.pid}/task/{self._maker.pid}/children").read_text().strip()
         self.write("/usr/local/bin/sudo", _SUDO, 0o755)
-        if own_network:
-            self.run(f'/usr/bin/python3 -c "{_LOOPBACK_UP}"')
+        self.until(lambda: "running" in self.run("systemctl is-system-running", check=False).stdout, "systemd is up")
+        self.run(f'/usr/bin/python3 -c "{_LOOPBACK_UP}"')
 
     def path(self, path: str) -> Path:
         """A file of the computer, as the test reaches it."""
-        return Path(f"/proc/{self._holder.pid}/root{self._root}{path}")
+        return Path(f"/proc/{self._first}/root{path}")
 
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
         """Put a file onto the computer."""
@@ -109,9 +128,15 @@ class Computer:
         self, command: str, *, check: bool = True, given: str = "", environment: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a shell command there as root, with `given` as standard input; its output is kept."""
+        place = ["nsenter", "-t", self._first, "-r", "-w", *_NAMESPACES]
+        base = {
+            "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+            "LANG": "C.UTF-8",
+            "DEBIAN_FRONTEND": "noninteractive",
+        }
         done = subprocess.run(
-            self._inside(command),
-            env=self._environment(environment),
+            [*place, "/bin/sh", "-c", f"cd /root\n{command}"],
+            env={**base, **(environment or {})},
             input=given,
             capture_output=True,
             text=True,
@@ -121,122 +146,80 @@ class Computer:
         assert not check or done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done
 
+    def until(self, condition: Callable[[], object], what: str) -> None:
+        """Wait until `condition` holds; looks again every fifth of a second, as looking is work."""
+        end = time.monotonic() + LIMIT_SECONDS
+        while not condition():
+            assert time.monotonic() < end, f"waited {LIMIT_SECONDS:g} s in vain until {what}\n{self.log()}"
+            time.sleep(0.2)
+
     def install(self, package: Path) -> str:
         """`dpkg -i`; what it printed."""
         self.copy(package, f"/root/{package.name}")
         return self.run(f"dpkg -i /root/{package.name}").stdout
 
-    def make_read_only(self, writable: str) -> None:
-        """Nothing on the computer can be written any more but one folder, which keeps its owner and is emptied."""
-        folder = self.path(writable)
-        status = folder.stat()
-        inside = f"{self._root}{writable}"
-        options = f"mode={status.st_mode & 0o7777:o},uid={status.st_uid},gid={status.st_gid}"
-        script = f"mount -t tmpfs -o {options} tmpfs {inside} && mount -o remount,ro {self._root}"
-        subprocess.run(["nsenter", "-t", str(self._holder.pid), "-m", "sh", "-c", script], check=True)
+    def fill_in(self, *more_of_web: str) -> None:
+        """What an operator does after the installation: key and ini, here of a simulated WeChat Pay and no board."""
+        self.write("/etc/kiosk/api_key", f"{KEY}\n", 0o600)
+        text = re.sub(r" +#.*", "", self.path(INI).read_text())
+        for old, new in (
+            ("native_mode = two", "native_mode = two\napi_base = http://127.0.0.1:9000"),
+            ("0.0.0.0:8080", "\n".join(("127.0.0.1:8080", *more_of_web))),
+            ("driver = framebuffer", f"driver = file\ndevice = {SCREEN}"),
+            ("driver = xy\n", "driver = fake\n"),
+        ):
+            assert old in text, old
+            text = text.replace(old, new)
+        self.path(INI).write_text(re.sub(r"^port = .*\n", "", text, flags=re.MULTILINE))
 
-    def hand_over_credentials(self, unit: str = "kiosk.service") -> None:
-        """Do what LoadCredential does."""
-        folder = f"/run/credentials/{unit}"
-        self.run(f"install -d -o kiosk -g kiosk -m 0700 {folder}")
-        for name, source in (value.split(":") for value in self._values(unit, "LoadCredential")):
-            self.run(f"install -o kiosk -g kiosk -m 0400 {source} {folder}/{name}")
+    def start_wechat(self) -> None:
+        """A simulated WeChat Pay at 127.0.0.1:9000."""
+        self.run(f"systemd-run --quiet --unit wechat kiosk simulate-wechat --listen 127.0.0.1:9000 -c {INI}")
 
-    def start_unit(self, unit: str = "kiosk.service") -> subprocess.Popen[str]:
-        """Run what the unit runs, as its user and with its groups, variables and credentials."""
-        (command,) = self._values(unit, "ExecStart")
-        for folder in " ".join(self._values(unit, "StateDirectory")).split():
-            self.run(f"install -d -o kiosk -g kiosk -m 0700 /var/lib/{folder}")
-        groups = " ".join(self._values(unit, "SupplementaryGroups")).replace(" ", ",")
-        groups = f"--groups {groups}" if groups else "--clear-groups"
-        shell = f"umask 0077; exec setpriv --reuid kiosk --regid kiosk {groups} -- {_unescaped(command)}"
-        return self.start(shell, {"CREDENTIALS_DIRECTORY": f"/run/credentials/{unit}"})
+    def code(self, *others: str) -> str:
+        """The code on the machine's screen, once there is one that is none of `others`."""
+        screen, seen = self.path(SCREEN), list[str]()
 
-    def start(self, command: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-        """Run a shell command there as root, beside the test."""
-        process = subprocess.Popen(
-            self._inside(command),
-            env=self._environment(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self._started.append(process)
-        return process
+        def look() -> bool:
+            seen[:] = [code.text for code in read_codes(screen.read_bytes())] if screen.exists() else []
+            return bool(seen) and seen[0] not in others
 
-    def stop_units(self) -> None:
-        """End in order what still runs, as systemd does when a package asks for it."""
-        while self._started:
-            stop(self._started.pop())
+        self.until(look, "a code is on the screen")
+        return seen[0]
+
+    def buy(self) -> str:
+        """Scan the code on the screen, pay, and wait for the goods; the order's number."""
+        cashier = self._customer("scan", {"code": self.code()})["cashier"]
+        number = str(cashier["out_trade_no"])
+        assert "payment" in self._customer("pay", {"out_trade_no": number})
+        self.until(lambda: number in self.orders("dispensed"), "the goods have dropped")
+        return number
+
+    def orders(self, state: str) -> str:
+        """What `kiosk orders` lists."""
+        return self.run(f"kiosk orders --state {state} -c {INI}").stdout
+
+    def log(self) -> str:
+        """What the machine has logged, and systemd about it."""
+        return self.run("journalctl --no-pager -u 'kiosk*'", check=False).stdout
 
     def close(self) -> None:
-        """Throw the computer away."""
-        self.stop_units()
-        self._holder.communicate()
+        """Throw the computer away: with its first process all others end."""
+        os.kill(int(self._first), 9)
+        self._maker.communicate()
 
-    def _values(self, unit: str, key: str) -> list[str]:
-        lines = self.path(f"/usr/lib/systemd/system/{unit}").read_text().splitlines()
-        return [line.removeprefix(f"{key}=") for line in lines if line.startswith(f"{key}=")]
-
-    def _inside(self, command: str) -> list[str]:
-        place = ["nsenter", "-t", str(self._holder.pid), *self._namespaces, "chroot", str(self._root)]
-        return [*place, "/bin/sh", "-c", f"cd /root\n{command}"]
-
-    @staticmethod
-    def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
-        base = {
-            "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
-            "LANG": "C.UTF-8",
-            "DEBIAN_FRONTEND": "noninteractive",
-        }
-        return {**base, **(more or {})}
-
-
-def stop(process: subprocess.Popen[str]) -> str:
-    """Let a machine end in order; what it printed."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-    return process.communicate(timeout=LIMIT_SECONDS)[0]
+    def _customer(self, what: str, values: dict[str, str]) -> dict[str, Any]:
+        ask = f"curl -sS -H 'Content-Type: application/json' -d @- http://127.0.0.1:9000/simulator/{what}"
+        answer: dict[str, Any] = json.loads(self.run(ask, given=json.dumps(values)).stdout)
+        return answer
 
 
 @contextmanager
-def computer(folder: Path, *, own_network: bool = False) -> Iterator[Computer]:
+def computer(folder: Path) -> Iterator[Computer]:
     """A computer for as long as the block lasts."""
-    reason = may_make_computers()
-    if reason:
-        pytest.skip(reason)
-    folder.mkdir(exist_ok=True)
-    made = Computer(folder, own_network=own_network)
+    folder.mkdir()
+    made = Computer(folder)
     try:
         yield made
     finally:
         made.close()
-
-
-def fill_in(
-    debian: Computer, wechat: str, *, callbacks_port: int = 8000, web_port: int = 8080, web: str = ""
-) -> None:
-    """What an operator does after the installation: key and ini, here of a simulated WeChat Pay and no board.
-
-    `web`: more lines for [web].
-    """
-    debian.write("/etc/kiosk/api_key", f"{KEY}\n", 0o600)
-    ini = debian.path("/etc/kiosk/kiosk.ini")
-    text = re.sub(r" +#.*", "", ini.read_text())
-    for old, new in (
-        ("native_mode = two", f"native_mode = two\napi_base = {wechat}"),
-        ("127.0.0.1:8000", f"127.0.0.1:{callbacks_port}"),
-        ("0.0.0.0:8080", f"127.0.0.1:{web_port}\n{web}"),
-        ("driver = framebuffer", f"driver = file\ndevice = {SCREEN}"),
-        ("driver = xy\n", "driver = fake\n"),
-    ):
-        assert old in text, old
-        text = text.replace(old, new)
-    ini.write_text(re.sub(r"^port = .*\n", "", text, flags=re.MULTILINE))
-
-
-def _unescaped(command: str) -> str:
-    """An ExecStart as a shell would be given it: systemd's own $$ and %% stand for one."""
-    words = shlex.split(command.replace("%%", "%"))
-    return shlex.join(word.replace("$$", "$") for word in words)

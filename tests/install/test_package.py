@@ -1,28 +1,16 @@
-"""The Debian package, from its installation on a fresh computer to its purge."""
+"""The Debian package under a real systemd, from its installation on a fresh computer to its purge."""
 
 from __future__ import annotations
 
-import asyncio
 import re
 import subprocess
-import urllib.error
-import urllib.request
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from package_kit import KEY, PROJECT, SCREEN, Computer, build_package, computer, fill_in, stop
-from scenario_kit import LIMIT_SECONDS, free_port
+from package_kit import INI, KEY, PROJECT, Computer, build_package, computer
 
-from kiosk.settings import WeChatPaySettings
-from kiosk.simulation.camera import read_codes
-from kiosk.simulation.wechat import Cashier, Payment, WeChatSimulator, merchant_of
-
-# Instead of a running systemd: writes down what it is asked.
-SYSTEMCTL = """#!/bin/sh
-echo "$*" >>/root/asked
-"""
+WATCHDOG = "[Service]\nWatchdogSec=6\n"  # instead of a minute; no busy computer is so late
 
 
 @pytest.fixture(scope="module")
@@ -36,41 +24,21 @@ def debian(tmp_path: Path) -> Iterator[Computer]:
         yield made
 
 
-@asynccontextmanager
-async def simulated_wechat() -> AsyncIterator[WeChatSimulator]:
-    merchant = WeChatPaySettings("wx8888888888888888", "1900000109", KEY)
-    wechat = WeChatSimulator(merchant_of(merchant), scale=0.01)
-    await wechat.start()
-    try:
-        yield wechat
-    finally:
-        await wechat.stop()
+def set_up(debian: Computer, package: Path) -> None:
+    """Install, fill in, and have WeChat Pay there: all but the start."""
+    assert f"fill in {INI}" in debian.install(package)
+    debian.fill_in()
+    debian.start_wechat()
 
 
-def healthy(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+def property_of(debian: Computer, name: str, unit: str = "kiosk.service") -> str:
+    return debian.run(f"systemctl show --value -p {name} {unit}").stdout.strip()
 
 
-async def until(condition: object, what: str, machine: subprocess.Popen[str]) -> None:
-    assert callable(condition)
-    async with asyncio.timeout(LIMIT_SECONDS):
-        while not await asyncio.to_thread(condition):
-            assert machine.poll() is None, f"the machine ended before {what}: {machine.communicate()[0]}"
-            await asyncio.sleep(0.05)
-
-
-async def buy(debian: Computer, wechat: WeChatSimulator, machine: subprocess.Popen[str]) -> str:
-    """Read the code off the machine's screen, and pay; the order's number."""
-    screen = debian.path(SCREEN)
-    await until(lambda: screen.exists() and read_codes(screen.read_bytes()), "a code is shown", machine)
-    cashier = await wechat.scan(read_codes(screen.read_bytes())[0].text)
-    assert isinstance(cashier, Cashier), cashier
-    assert isinstance(await wechat.pay(cashier.out_trade_no), Payment)
-    return cashier.out_trade_no
+def everything_said(root: Path) -> str:
+    """The texts in which documents are named."""
+    files = [*(root / "usr/lib/systemd/system").iterdir(), root / "usr/share/kiosk/kiosk.ini"]
+    return "\n".join(file.read_text().replace("file:/", "/") for file in files)
 
 
 def test_the_package_holds_what_a_machine_needs_and_nothing_of_its_birthplace(package: Path, tmp_path: Path) -> None:
@@ -90,48 +58,63 @@ def test_the_package_holds_what_a_machine_needs_and_nothing_of_its_birthplace(pa
     assert "fonts-wqy-microhei" in control
     assert re.search(r"python3 \(>= 3\.(\d+)\), python3 \(<< 3\.\d+\)", control)
     assert (root / "opt/kiosk/bin/kiosk").read_text().startswith("#!/opt/kiosk/bin/python3\n")
-    told = subprocess.run(
-        ["grep", "-rlE", str(PROJECT) + "|/tmp/tmp", root], capture_output=True, text=True, check=False
-    )
+    told = subprocess.run(["grep", "-rlE", f"{PROJECT}|/tmp/tmp", root], capture_output=True, text=True, check=False)
     assert told.stdout == ""
 
 
-def everything_said(root: Path) -> str:
-    """The texts in which documents are named."""
-    files = [*(root / "usr/lib/systemd/system").iterdir(), root / "usr/share/kiosk/kiosk.ini"]
-    return "\n".join(file.read_text().replace("file:/", "/") for file in files)
+def test_the_units_work_in_their_cages(package: Path, debian: Computer) -> None:
+    """With all that the units forbid: credentials, a sale, a reload, the copy of the journal, the day's end."""
+    set_up(debian, package)
+    debian.run("systemctl enable --now kiosk")
+    bought = debian.code()
+    number = debian.buy()
+    shown = debian.code(bought)
+    assert property_of(debian, "StatusText") == "machine lobby-1 is open for business"
+    for timer in ("kiosk-backup.timer", "kiosk-day.timer"):
+        assert debian.run(f"systemctl is-enabled {timer}").stdout == "enabled\n"
+    debian.run("systemctl start kiosk-backup kiosk-day")
+    (copy,) = debian.path("/var/lib/kiosk/backups").iterdir()
+    assert "0 findings" in debian.run(f"kiosk journal verify /var/lib/kiosk/backups/{copy.name} -c {INI}").stdout
+    assert "closed as number 1" in debian.log()
+
+    debian.path(INI).write_text(debian.path(INI).read_text().replace("price = 3.50", "price = 4.20"))
+    debian.run("systemctl reload kiosk")
+    assert property_of(debian, "StatusText") == f"{INI} is taken: 1 products, 1 slots"
+    debian.code(bought, shown)
+    again = debian.buy()
+    assert number in debian.orders("dispensed")
+    assert "4.20" in next(line for line in debian.orders("dispensed").splitlines() if again in line)
+    debian.run("systemctl stop kiosk")
+    assert property_of(debian, "Result") == "success"
+    assert KEY not in debian.log()
 
 
-async def test_an_installed_machine_sells_from_a_read_only_root(package: Path, debian: Computer) -> None:
-    """Installed, filled in and checked as the guide says, it sells though only data_dir can be written."""
-    said = debian.install(package)
-    assert "fill in /etc/kiosk/kiosk.ini" in said
-    port = free_port()
-    async with simulated_wechat() as wechat:
-        fill_in(debian, wechat.base_url, callbacks_port=free_port(), web_port=port)
-        debian.hand_over_credentials()
-        debian.make_read_only("/var/lib/kiosk")
-        debian.run("printf 'a password\n' | sudo -u kiosk kiosk set-password -c /etc/kiosk/kiosk.ini")
-        checked = debian.run("kiosk check -c /etc/kiosk/kiosk.ini", check=False)
-        machine = debian.start_unit()
-        number = await buy(debian, wechat, machine)
-        await until(
-            lambda: "dispensed" in debian.run("kiosk orders -c /etc/kiosk/kiosk.ini").stdout, "goods", machine
-        )
-        listed = debian.run("sudo -u kiosk kiosk orders --state dispensed -c /etc/kiosk/kiosk.ini").stdout
-        backup = debian.start_unit("kiosk-backup.service")
-        copied = await asyncio.to_thread(stop_when_done, backup)
-        log = await asyncio.to_thread(stop, machine)
-    assert "/etc/kiosk/kiosk.ini: all well" in checked.stdout, checked.stdout
-    assert number in listed
-    assert "the journal is copied to /var/lib/kiosk/backups/journal-" in copied
-    assert machine.returncode == 0, log
-    assert "Read-only" not in log
-    assert KEY not in log
+def test_a_machine_that_hangs_is_started_anew(package: Path, debian: Computer) -> None:
+    """A process that stands still feeds no watchdog: systemd ends it and starts another one, which sells."""
+    set_up(debian, package)
+    debian.write("/etc/systemd/system/kiosk.service.d/test.conf", WATCHDOG)
+    debian.run("systemctl daemon-reload && systemctl start kiosk")
+    debian.buy()
+    debian.run("systemctl kill --signal=STOP --kill-whom=main kiosk")
+    debian.until(lambda: property_of(debian, "NRestarts") != "0", "systemd starts it anew")
+    assert "Watchdog timeout" in debian.log()
+    debian.buy()
 
 
-def stop_when_done(process: subprocess.Popen[str]) -> str:
-    return process.communicate(timeout=LIMIT_SECONDS)[0]
+def test_it_sells_from_a_read_only_root(package: Path, debian: Computer) -> None:
+    """Only data_dir can be written: it is set up, checked, and sells."""
+    set_up(debian, package)
+    data = debian.path("/var/lib/kiosk").stat()
+    options = f"mode=0700,uid={data.st_uid},gid={data.st_gid}"
+    debian.run(f"mount -t tmpfs -o {options} tmpfs /var/lib/kiosk && mount -o remount,bind,ro /")
+    assert debian.run("touch /etc/x /opt/x /var/x /root/x", check=False).returncode != 0
+    debian.run(f"sudo -u kiosk kiosk set-password -c {INI}", given="a password\n")
+    assert "all well" in debian.run(f"sudo kiosk check -c {INI}").stdout
+    debian.run("systemctl start kiosk")
+    debian.buy()
+    debian.run("mount -t tmpfs tmpfs /tmp")  # systemd itself wants it for PrivateDevices
+    debian.run("systemctl start kiosk-backup && systemctl stop kiosk")
+    assert "Read-only" not in debian.log()
 
 
 def newer_than(package: Path, folder: Path) -> Path:
@@ -146,64 +129,29 @@ def newer_than(package: Path, folder: Path) -> Path:
     return newer
 
 
-def test_systemd_is_asked_to_stop_and_start_the_machine(package: Path, debian: Computer, tmp_path: Path) -> None:
-    """The files of a machine that runs are never exchanged: it is stopped before, and started after an upgrade."""
-    debian.write("/usr/local/bin/systemctl", SYSTEMCTL, 0o755)
-    debian.run("mkdir -p /run/systemd/system")
-    asked = debian.path("/root/asked")
-    log = []
-    for step in (
-        lambda: debian.install(package),
-        lambda: debian.install(newer_than(package, tmp_path / "newer")),
-        lambda: debian.run("dpkg -r kiosk"),
-    ):
-        asked.write_text("")
-        step()
-        log.append(asked.read_text().splitlines())
-    up = ["daemon-reload", "--quiet is-enabled kiosk.service", "start kiosk.service"]
-    down = "stop kiosk.service"
-    assert log[0] == up
-    assert log[1] == [down, "daemon-reload", *up]
-    assert log[2] == [
-        down,
-        "--quiet disable --now kiosk.service kiosk-backup.timer kiosk-day.timer",
-        "daemon-reload",
-    ]
-
-
-async def test_an_upgrade_keeps_what_the_operator_and_the_customers_wrote(
+def test_an_upgrade_keeps_what_the_operator_and_the_customers_wrote(
     package: Path, debian: Computer, tmp_path: Path
 ) -> None:
     """Ini, secrets and journal survive upgrade and removal; a purge takes ini and secrets, and says what stays."""
-    debian.install(package)
-    port = free_port()
-    async with simulated_wechat() as wechat:
-        fill_in(debian, wechat.base_url, callbacks_port=free_port(), web_port=port)
-        debian.hand_over_credentials()
-        machine = debian.start_unit()
-        number = await buy(debian, wechat, machine)
-        await until(
-            lambda: "dispensed" in debian.run("kiosk orders -c /etc/kiosk/kiosk.ini").stdout, "goods", machine
-        )
-        await asyncio.to_thread(stop, machine)
-        before = debian.path("/etc/kiosk/kiosk.ini").read_text()
+    set_up(debian, package)
+    debian.run("systemctl enable --now kiosk")
+    number = debian.buy()
+    before, process = debian.path(INI).read_text(), property_of(debian, "MainPID")
 
-        said = debian.install(newer_than(package, tmp_path / "newer"))
-        assert "fill in" not in said
-        assert debian.path("/etc/kiosk/kiosk.ini").read_text() == before
-        machine = debian.start_unit()
-        await until(lambda: healthy(port), "it sells again", machine)
-        assert number in debian.run("kiosk orders -c /etc/kiosk/kiosk.ini").stdout
-        await asyncio.to_thread(stop, machine)
+    assert "fill in" not in debian.install(newer_than(package, tmp_path / "newer"))
+    assert debian.path(INI).read_text() == before
+    assert property_of(debian, "MainPID") not in {"0", process}
+    debian.buy()
+    assert number in debian.orders("dispensed")
+    assert "finished first" in debian.log()
 
-    said = debian.run("dpkg -r kiosk").stdout
-    assert "are kept" in said
-    assert debian.path("/etc/kiosk/kiosk.ini").read_text() == before
+    assert "are kept" in debian.run("dpkg -r kiosk").stdout
+    assert debian.run("systemctl is-active kiosk", check=False).stdout == "inactive\n"
+    assert debian.path(INI).read_text() == before
     assert debian.path("/etc/kiosk/api_key").read_text().strip() == KEY
     assert debian.path("/var/lib/kiosk/journal.sqlite").stat().st_size > 0
     assert not debian.path("/opt/kiosk").exists()
 
-    said = debian.run("dpkg -P kiosk").stdout
-    assert "the journal is kept" in said
+    assert "the journal is kept" in debian.run("dpkg -P kiosk").stdout
     assert not debian.path("/etc/kiosk").exists()
     assert debian.path("/var/lib/kiosk/journal.sqlite").stat().st_size > 0
