@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from certificates_kit import write_certificate
 from config_files import GOOD
 from package_kit import PROJECT, Computer, build_package, computer
 
@@ -23,6 +24,7 @@ IN_THE_REPOSITORY = "# in the repository"  # the first line of a block
 ON_A_REAL_MACHINE = "# on a real machine only"  # likewise: boards, proxies, what does not end
 IN_CHINESE = {"# 在源码目录中": IN_THE_REPOSITORY, "# 仅限真机": ON_A_REAL_MACHINE}
 TOKEN = "token-of-the-tests"
+NAME = "pay.example.com"
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,22 @@ class Stranger:
             self._debian.write("/etc/kiosk/api_token", f"{TOKEN}\n", 0o600)
             self._debian.fill_in("api_token_file = api_token")
             self._debian.start_wechat()
+        if "nginx" in block.text:
+            self._get_certificate()
         if "$NO" in block.text:
             self._environment["NO"] = self._debian.buy()
         done = self._debian.run(
             f"set -e\n{block.text}", check=False, given="a password\n", environment=self._environment
         )
         assert done.returncode == 0, f"{block.place}:\n{block.text}\n{done.stdout}{done.stderr}"
+
+    def _get_certificate(self) -> None:
+        folder = self._debian.path(f"/etc/letsencrypt/live/{NAME}")
+        folder.mkdir(parents=True)
+        write_certificate(folder, NAME)
+        (folder / "cert.pem").rename(folder / "fullchain.pem")
+        (folder / "key.pem").rename(folder / "privkey.pem")
+        self._debian.run("systemctl start nginx")
 
 
 def test_a_stranger_comes_through(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -81,7 +93,12 @@ def test_a_stranger_comes_through(tmp_path: Path, tmp_path_factory: pytest.TempP
     with computer(tmp_path / "computer") as debian:
         debian.copy(package, f"/root/{package.name}")
         stranger = Stranger(debian)
-        for block in [*todo, *at_the_end]:
+        for block in todo:
+            stranger.follow(block)
+        certificate = f"/etc/letsencrypt/live/{NAME}/fullchain.pem"
+        seen = f"curl -sS --cacert {certificate} --resolve {NAME}:443:127.0.0.1 https://{NAME}/healthz"
+        assert debian.run(seen).stdout == "ok"
+        for block in at_the_end:
             stranger.follow(block)
         assert not debian.path("/var/lib/kiosk").exists()
 
