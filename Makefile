@@ -1,6 +1,6 @@
 # Every target does all its own set-up: a virtual environment from the lock files, and the system packages that are missing.
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash soak lint format picture measure lock setup setup-dev
+.PHONY: help demo test crash soak lint format picture measure lock deb audit setup setup-dev
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -46,6 +46,14 @@ lock: setup-dev ## resolve the newest versions into requirements.lock and requir
 	@$(BIN)/pip install --quiet uv
 	@$(BUILD_TOOLS) | $(COMPILE) --extra window --output-file requirements.lock
 	@$(BUILD_TOOLS) | $(COMPILE) --extra window --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+deb: setup ## a Debian package for this computer's release and processor, in dist/
+	@sh packaging/deb.sh
+
+# In an environment of its own: the tool brings packages that the machine's locks do not know.
+audit: setup-dev ## ask the public database of advisories about every locked version
+	@[ -x .venv/audit/bin/pip-audit ] || { $(PYTHON) -m venv .venv/audit && .venv/audit/bin/pip install --quiet --quiet pip-audit; }
+	@$(BIN)/python packaging/audit.py .venv/audit/bin/pip-audit requirements-dev.lock
 
 setup:
 	@PYTHON='$(PYTHON)' sh .ci/setup.sh run

@@ -31,6 +31,7 @@ from kiosk.records import (
     count_overdue,
     count_to_review,
     find_order,
+    from_micros,
     insert_order,
     marks,
     micros,
@@ -53,6 +54,7 @@ from kiosk.settings import Slot
 JOURNAL_FILE = "journal.sqlite"
 ALL_ORDERS = OrderFilter()
 SlotDecision = Callable[[SlotRecord], SlotRecord]
+EVENTS_THAT_TELL_THE_TIME = 1000  # some hours of sales: what a wrong clock once wrote is soon not among them any more
 MAX_ORDERS_A_PAGE = 500  # one answer of the API or one page; keeps an answer well under 200 ms
 
 _log = logging.getLogger(__name__)
@@ -259,6 +261,16 @@ class Journal:
         await self._write(
             lambda connection: [record_event(connection, Event(self._clock.now(), kind, detail, out_trade_no))]
         )
+
+    async def newest_time(self) -> datetime | None:
+        """The latest time among the last events; None if nothing was written yet."""
+
+        def work(connection: sqlite3.Connection) -> datetime | None:
+            sql = "SELECT max(at) FROM (SELECT at FROM events ORDER BY id DESC LIMIT ?)"
+            (newest,) = connection.execute(sql, (EVENTS_THAT_TELL_THE_TIME,)).fetchone()
+            return None if newest is None else from_micros(newest)
+
+        return await self._database.read(work)
 
     # Stock -------------------------------------------------------------------------------------------------
 

@@ -159,6 +159,7 @@ class Reachability:
     consecutive_failures: int = 0  # calls without a believable answer since the last one with one
     last_error: str = ""  # a sentence; of the last failure
     last_answer_at: datetime | None = None
+    clock_doubted: bool = False  # the last failure: its certificate is not valid at the time that our clock says
     host: str = ""  # the one in use
     exchanges: tuple[Exchange, ...] = ()  # the last ones, oldest first
 
