@@ -174,6 +174,10 @@ class MdbMachine(SimulatedBoard):
         if self._patience is not None:
             self._patience.cancel()
 
+    def _event(self, kind: str, detail: str) -> None:
+        """Lines of text are told as they are, not in hex."""
+        super()._event(kind, bytes.fromhex(detail).decode().rstrip() if kind == "out" else detail)
+
     # The bridge.
 
     def _bytes_came(self, data: bytes) -> None:
