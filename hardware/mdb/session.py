@@ -31,7 +31,7 @@ class MdbTiming:
     # A bridge tells each state once. Who has heard for so long that nobody can choose may have missed the last one.
     stale_seconds: float = 60.0
     # Before the bridge is told anything: words about a vend that an earlier process approved are heard first.
-    listen_seconds: float = 1.0
+    listen_seconds: float = 2.0
     recall_seconds: float = 20.0  # the longest turn of usual machines: the last word about a vend has come by then
     # After "c,STATUS,ENABLED" without a word about the vend: such a word may come glued, late, or in another order.
     verdict_seconds: float = 1.0

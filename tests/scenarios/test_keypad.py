@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from keypad_kit import CUSTOMER, Keypad, at_keypad
 from mdb_kit import QUICK
 from race_kit import shorten_waits
-from scenario_kit import bench
+from scenario_kit import API_TOKEN, Bench, bench
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 
 from display.scene import NoticeKind, Phase, TileState
 from kiosk.audit import audit
@@ -297,7 +300,7 @@ class TestAfterTheYes:
             await here.until(lambda: "to_review" in keypad.problems(), "the technician is told")
             listed = await here.machine.journal.unsettled(timedelta(minutes=10))
             if after_drop:
-                await here.machine.dispatcher.confirm_delivery(number, "test")
+                assert (await _confirm(here, number))[0] == 200
             else:
                 await here.machine.cashier.refund(number, "test")
                 await here.settled(number, OrderState.REFUNDED)
@@ -310,15 +313,21 @@ class TestAfterTheYes:
         assert () == audit(here.journal_file).findings
 
     async def test_silence_is_doubt(self, tmp_path: Path) -> None:
-        """No word and no state: in doubt, and the operator's setting decides."""
+        """No word and no state: in doubt, and the operator's setting decides; a technician confirms it, once."""
         async with bench(tmp_path, vend_timeout_seconds=1, kiosk={"in_doubt": InDoubt.HOLD}, **at_keypad()) as here:
             keypad = Keypad(here)
             keypad.vmc.lose_results()
-            number = await keypad.buy(11)
+            number = await keypad.order(11)
+            early, _ = await _confirm(here, number)
+            await keypad.pay(number)
             await here.settled(number, OrderState.IN_DOUBT)
-            await here.machine.dispatcher.confirm_delivery(number, "test")
+            code, answer = await _confirm(here, number)
+            again, refused = await _confirm(here, number)
 
-            assert OrderState.DISPENSED is (await here.order(number)).state
+            assert (409, 200, 409) == (early, code, again)
+            assert ("dispensed", 350) == (answer["order"]["state"], answer["order"]["amount"])
+            assert "cannot become dispensed" in refused["error"]["message"]
+            assert "delivery_confirmed" == (await here.kinds(number))[-1]
             assert (350, 0) == here.money(number)
 
 
@@ -410,6 +419,18 @@ class TestRestart:
 
             assert [] == keypad.dropped()
             assert [] == await here.machine.journal.orders_in(UNPAID)
+
+
+async def _confirm(here: Bench, number: str) -> tuple[int, dict[str, Any]]:
+    """Say, as the technician's page does, that somebody has seen to it that the goods came out."""
+    request = HTTPRequest(
+        f"http://127.0.0.1:{here.settings.web.listen.port}/api/orders/{number}/delivered",
+        method="POST",
+        headers={"Authorization": f"Bearer {API_TOKEN}", "Content-Type": "application/json"},
+        body="{}",
+    )
+    answer = await AsyncHTTPClient().fetch(request, raise_error=False)
+    return answer.code, json.loads(answer.body)
 
 
 def _copy(source: Path, target: Path) -> None:

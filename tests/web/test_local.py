@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 
 from kiosk.checks import machine_is_running
 from kiosk.orders import OrderState
-from kiosk.settings import InDoubt
 from kiosk.web.password import set_password
 
 PASSWORD = "rain-on-the-tin-roof"
@@ -27,7 +25,6 @@ GUARDED = [
     ("GET", "/api/orders"),
     ("GET", "/api/orders/lobby-1-x"),
     ("POST", "/api/orders/lobby-1-x/refund"),
-    ("POST", "/api/orders/lobby-1-x/delivered"),
     ("POST", "/api/slots/11/restock"),
     ("POST", "/api/slots/11/enable"),
     ("POST", "/api/slots/11/disable"),
@@ -285,26 +282,6 @@ class TestOrders:
         assert "refunded" in refused["error"]["message"]
         assert (350, 350) == here.money(number)
 
-    async def test_somebody_has_looked(self, browser: Browser) -> None:
-        """Of an order in doubt a person says that the goods came out: dispensed, with who said so in its story."""
-        here = browser.here
-        here.settings = replace(here.settings, kiosk=replace(here.settings.kiosk, in_doubt=InDoubt.HOLD))
-        here.machine.dispatcher.take(here.settings)
-        here.board.lose_results()
-        number = await here.buy("cola")
-        early, _ = await browser.api("POST", f"/api/orders/{number}/delivered")
-        await here.settled(number, OrderState.IN_DOUBT)
-        code, answer = await browser.api("POST", f"/api/orders/{number}/delivered")
-        again, refused = await browser.api("POST", f"/api/orders/{number}/delivered")
-        _, story = await browser.api("GET", f"/api/orders/{number}")
-
-        assert (409, 200, 409) == (early, code, again)
-        assert ("dispensed", 350) == (answer["order"]["state"], answer["order"]["amount"])
-        assert "cannot become dispensed" in refused["error"]["message"]
-        assert "delivery_confirmed" == story["events"][-1]["kind"]
-        assert story["events"][-1]["detail"]["who"]
-        assert (350, 0) == here.money(number)
-
     @pytest.mark.parametrize("query", ["state=sold", "limit=0", "limit=501", "limit=x"])
     async def test_a_wrong_filter(self, browser: Browser, query: str) -> None:
         """400 with what would be right."""
@@ -314,8 +291,7 @@ class TestOrders:
         assert answer["error"]["message"]
 
     async def test_an_unknown_order(self, browser: Browser) -> None:
-        """404 for its story, its refund, and for what is said of it."""
-        assert 404 == (await browser.api("POST", "/api/orders/lobby-1-nothing/delivered"))[0]
+        """404 for its story and for its refund."""
         assert 404 == (await browser.api("GET", "/api/orders/lobby-1-nothing"))[0]
         assert 404 == (await browser.api("POST", "/api/orders/lobby-1-nothing/refund"))[0]
 
