@@ -47,6 +47,7 @@ class AskedDispenser(abc.ABC):
         self._kind = kind
         self._vend_timeout_seconds = vend_timeout_seconds
         self._board_facts: dict[str, Fact] = {}
+        self._slots: frozenset[int] | None = None  # set by a protocol whose board tells them
         self._reason = self._line.reason
         self._introduced = False
         self._failures = 0  # questions of the routine without an answer, in succession
@@ -68,6 +69,7 @@ class AskedDispenser(abc.ABC):
             reason=self._reason,
             facts=(*self._line.facts, *self._board_facts.values()),
             alive=alive,
+            slots=self._slots,
         )
 
     def on_status(self, callback: Callable[[], None]) -> None:

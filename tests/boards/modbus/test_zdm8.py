@@ -139,6 +139,7 @@ class TestBeforeTheTurn:
             assert (ended.outcome, ended.cause) == (NOT_DELIVERED, Cause.SLOT)
             assert f"6 rows of 8 lanes, counted from 0: no lane {lane}" in ended.detail
         assert made.vends() == []
+        assert len(made.dispenser.status.slots) == 48
 
     async def test_a_board_that_still_runs_takes_no_order(self, line: LineMaker) -> None:
         """After a vend without a result the board is not ready until it has come to rest."""
