@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -83,11 +85,14 @@ async def run_board(name: str, make: Callable[[Callable[[BoardEvent], None]], Si
     stopped = threading.Event()
 
     def listen() -> None:
-        for line in typed:
-            if stopped.is_set():
-                return
-            loop.call_soon_threadsafe(carry_out, line)
+        with contextlib.suppress(OSError):  # the terminal is gone, or belongs to another program
+            for line in typed:
+                if stopped.is_set():
+                    return
+                loop.call_soon_threadsafe(carry_out, line)
 
+    # In the background of a shell a read would stop the whole program; like this it only fails.
+    signal.signal(signal.SIGTTIN, signal.SIG_IGN)
     # A thread of its own, given up at the end: nothing can interrupt somebody who has not typed yet.
     threading.Thread(target=listen, name="typed faults", daemon=True).start()
     try:
