@@ -138,6 +138,10 @@ class MdbMachine(SimulatedBoard):
         """The next cancellations are not told."""
         self._lost_cancels += count
 
+    def tell(self, *lines: str) -> None:
+        """Let the bridge say these lines, whatever has happened."""
+        self._say(*lines)
+
     def reset_machine(self) -> None:
         """The VMC begins anew, its motors stop where they are; the bridge goes on."""
         self._event("fault", "reset of the machine")

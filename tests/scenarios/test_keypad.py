@@ -21,6 +21,7 @@ from display.scene import NoticeKind, Phase, TileState
 from kiosk.audit import audit
 from kiosk.dispatcher import NotNow
 from kiosk.journal import JOURNAL_FILE
+from kiosk.machine import Machine
 from kiosk.orders import UNPAID, Channel, OrderState
 from kiosk.settings import DispenserDriver, InDoubt
 from kiosk.simulation.wechat import Told
@@ -240,8 +241,9 @@ class TestOver:
         monkeypatch.setattr("kiosk.keypad.LAST_LOOK_SECONDS", 0.5)
         async with bench(tmp_path, **at_keypad(answer_within_seconds=1)) as here:
             keypad = Keypad(here)
-            number = await keypad.order(11)
+            await keypad.choose(11)
             await here.until(lambda: not keypad.vmc.waits, "the machine got its no")
+            (number,) = here.wechat.ledger.orders
             await here.settled(number, OrderState.CLOSED)
 
             assert "付款时间已到，请重新选择" == here.scene().headline
@@ -254,7 +256,9 @@ class TestOver:
         async with bench(tmp_path, **at_keypad(answer_within_seconds=21)) as here:
             keypad = Keypad(here)
             here.wechat.faults.set("notify", "never", times=None)
-            number = await keypad.buy(11)
+            await keypad.choose(11)
+            number = await keypad.ordered()
+            await keypad.pay(number)
             await here.settled(number, OrderState.DISPENSED)
 
             assert [11] == keypad.dropped()
@@ -363,12 +367,9 @@ class TestRestart:
 
     async def test_died_in_mid_vend(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The process dies while the motor turns; the next one hears VEND SUCCESS and books it."""
-        monkeypatch.setattr(
-            "hardware.mdb.driver.MdbTiming", lambda: replace(QUICK, listen_seconds=1.0, recall_seconds=10)
-        )
         async with bench(tmp_path, **at_keypad()) as here:
             keypad = Keypad(here)
-            keypad.vmc.motor_seconds = 2.0
+            keypad.vmc.lose_results()
             number = await keypad.order(11)
             await keypad.pay(number)
             await here.until(keypad.approvals, "the machine was told yes")
@@ -380,7 +381,12 @@ class TestRestart:
             for suffix in ("-wal", "-shm"):
                 (tmp_path / f"{JOURNAL_FILE}{suffix}").unlink(missing_ok=True)
             copy.replace(tmp_path / JOURNAL_FILE)
-            await here.start_again()
+            patient = replace(QUICK, listen_seconds=30, recall_seconds=30)
+            monkeypatch.setattr("hardware.mdb.driver.MdbTiming", lambda: patient)
+            here.machine = Machine(here.settings, here.clock)
+            await here.machine.start()
+            await here.until(lambda: "being set up" in here.machine.dispenser.status.reason, "it listens")
+            keypad.vmc.tell("c,VEND,SUCCESS", "c,STATUS,IDLE", "c,STATUS,ENABLED")
             order = await here.settled(number, OrderState.DISPENSED)
 
             assert ([11], 1) == (keypad.dropped(), keypad.approvals())
