@@ -29,18 +29,24 @@ def open_picture(path: Path, largest: tuple[int, int] | None = None) -> Image.Im
     `largest`: more pixels than that in width and height are not needed, which saves time and memory with a JPEG.
     """
     try:
-        if path.stat().st_size > MAX_PICTURE_BYTES:
-            raise PictureError(f"the picture {path} is larger than {MAX_PICTURE_BYTES // 1024**2} MiB")
-        with Image.open(path, formats=("PNG", "JPEG")) as image:
-            if image.width * image.height > MAX_PICTURE_PIXELS:
-                raise PictureError(f"the picture {path} has more than {MAX_PICTURE_PIXELS} pixels")
-            if largest is not None:
-                image.draft("RGB", largest)
-            return ImageOps.exif_transpose(image).convert("RGBA")
+        return _read(path, largest)
+    except PictureError:
+        raise
     except UnidentifiedImageError as error:
         raise PictureError(f"the picture {path} is neither PNG nor JPEG") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # what damaged files make a decoder raise cannot be listed
         raise PictureError(f"the picture {path} cannot be read: {error}") from error
+
+
+def _read(path: Path, largest: tuple[int, int] | None) -> Image.Image:
+    if path.stat().st_size > MAX_PICTURE_BYTES:
+        raise PictureError(f"the picture {path} is larger than {MAX_PICTURE_BYTES // 1024**2} MiB")
+    with Image.open(path, formats=("PNG", "JPEG")) as image:
+        if image.width * image.height > MAX_PICTURE_PIXELS:
+            raise PictureError(f"the picture {path} has more than {MAX_PICTURE_PIXELS} pixels")
+        if largest is not None:
+            image.draft("RGB", largest)
+        return ImageOps.exif_transpose(image).convert("RGBA")
 
 
 @lru_cache(MAX_KEPT)

@@ -47,6 +47,7 @@ class AskedDispenser(abc.ABC):
         self._kind = kind
         self._vend_timeout_seconds = vend_timeout_seconds
         self._board_facts: dict[str, Fact] = {}
+        self._slots: frozenset[int] | None = None  # set by a protocol whose board tells them
         self._reason = self._line.reason
         self._introduced = False
         self._failures = 0  # questions of the routine without an answer, in succession
@@ -68,6 +69,7 @@ class AskedDispenser(abc.ABC):
             reason=self._reason,
             facts=(*self._line.facts, *self._board_facts.values()),
             alive=alive,
+            slots=self._slots,
         )
 
     def on_status(self, callback: Callable[[], None]) -> None:
@@ -106,6 +108,8 @@ class AskedDispenser(abc.ABC):
             async with self._asking:
                 if self._reason:
                     return self._never_ordered(address, self._reason)
+                if not self._introduced:
+                    return self._never_ordered(address, "the board's last answer was lost, and it is asked anew")
                 return await self._turn(address, deadline)
         finally:
             self._vending = False
@@ -172,10 +176,8 @@ class AskedDispenser(abc.ABC):
                 self._introduced = not reason
         except Unanswered as error:
             self._failures += 1
-            if self._introduced and self._failures < POLLS_UNTIL_SILENT:
-                return self._reason
-            self._introduced = False
-            return str(error)
+            self._introduced = False  # whoever answers next says first who it is: the cable may be in another board
+            return str(error) if self._reason or self._failures >= POLLS_UNTIL_SILENT else ""
         self._failures = 0
         return reason
 

@@ -59,6 +59,7 @@ class Status:
     reason: str  # one sentence why not ready; empty when ready
     facts: tuple[Fact, ...] = ()
     alive: bool = True  # False: something inside has ended that only a new process can begin again
+    slots: frozenset[int] | None = None  # the addresses that the board says it has; None where it does not tell
 
 
 class Dispenser(Protocol):

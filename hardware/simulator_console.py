@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -54,10 +56,15 @@ def obey(board: SimulatedBoard, line: str) -> str:
             case _ if word in board.own_words:
                 board.own_words[word](argument)
             case _:
-                return "\n".join((HELP, *(f"also: {own}" for own in board.own_words)))
+                return _help(board)
     except ValueError:
-        return HELP
+        return _help(board)
     return ""
+
+
+def _help(board: SimulatedBoard) -> str:
+    own = ", ".join(board.own_words)
+    return f"{HELP}\nalso: {own}" if own else HELP
 
 
 async def run_board(name: str, make: Callable[[Callable[[BoardEvent], None]], SimulatedBoard], typed: TextIO) -> None:
@@ -78,11 +85,14 @@ async def run_board(name: str, make: Callable[[Callable[[BoardEvent], None]], Si
     stopped = threading.Event()
 
     def listen() -> None:
-        for line in typed:
-            if stopped.is_set():
-                return
-            loop.call_soon_threadsafe(carry_out, line)
+        with contextlib.suppress(OSError):  # the terminal is gone, or belongs to another program
+            for line in typed:
+                if stopped.is_set():
+                    return
+                loop.call_soon_threadsafe(carry_out, line)
 
+    # In the background of a shell a read would stop the whole program; like this it only fails.
+    signal.signal(signal.SIGTTIN, signal.SIG_IGN)
     # A thread of its own, given up at the end: nothing can interrupt somebody who has not typed yet.
     threading.Thread(target=listen, name="typed faults", daemon=True).start()
     try:

@@ -7,6 +7,7 @@ same two followers: one for an order that can still be paid, one for a refund th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
 from collections.abc import Callable, Coroutine
@@ -453,6 +454,14 @@ class Cashier:
             _log.error("order %s is taken up again later", number, exc_info=error)
         else:
             self._unpaid.forget(number)
+            self._spawn(self._follow_on(number))
+
+    async def _follow_on(self, number: str) -> None:
+        """Begin what came to be needed while the follower before was still there: a refund, not only at the sweep."""
+        with contextlib.suppress(DatabaseError):
+            order = await self._journal.order(number)
+            if order is not None:
+                self._follow(order)
 
     def _nudge(self, number: str) -> None:
         event = self._nudges.get(number)

@@ -24,6 +24,7 @@ from PIL import Image, UnidentifiedImageError
 from display.fonts import NO_FONT, find_font, missing_glyphs
 from display.pictures import MAX_PICTURE_BYTES, MAX_PICTURE_PIXELS, PictureError, open_picture
 from display.slideshow import files_in
+from hardware.dispenser import Status
 from hardware.serial_link import check_port
 from kiosk.clock import Clock, SystemClock
 from kiosk.database import DatabaseError, connect_to_read
@@ -244,13 +245,24 @@ def _serial_port(settings: Settings) -> Iterator[str]:
     chosen = settings.dispenser
     if chosen.driver is DispenserDriver.FAKE or chosen.port is None:
         return
-    wrong = check_port(chosen.port, chosen.baudrate or 9600) or asyncio.run(_not_ready(settings))
+    wrong = check_port(chosen.port, chosen.baudrate or 9600)
     if wrong:
         yield f"[dispenser] port = {chosen.port}: {wrong}"
+        return
+    board = asyncio.run(_board_status(settings))
+    if not board.ready:
+        yield f"[dispenser] port = {chosen.port}: {board.reason}"
+    elif board.slots is not None:
+        for slot in settings.slots:
+            if slot.address not in board.slots:
+                yield (
+                    f"[slot:{slot.id}] address = {slot.address}: the board says that it has no such slot; "
+                    f"it has {len(board.slots)}, from {min(board.slots)} to {max(board.slots)}"
+                )
 
 
-async def _not_ready(settings: Settings) -> str:
-    """Why the board would not be driven, after it has been asked what it is; nothing is moved. Empty if it would."""
+async def _board_status(settings: Settings) -> Status:
+    """What the driver knows once it has asked the board what it is; nothing is moved."""
     from kiosk.machine import make_dispenser  # noqa: PLC0415 - as in _framebuffer
 
     dispenser = make_dispenser(settings)
@@ -264,9 +276,9 @@ async def _not_ready(settings: Settings) -> str:
                 await changed.wait()
     except TimeoutError:
         pass
-    reason = dispenser.status.reason
+    status = dispenser.status
     await dispenser.stop()
-    return reason
+    return status
 
 
 def _screen(settings: Settings) -> Iterator[str]:

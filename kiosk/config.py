@@ -41,7 +41,7 @@ ADDRESSES: dict[object, tuple[int, int]] = {  # how each board numbers its slots
     ModbusProfile.RELAY: (0, 255),
     ModbusProfile.ZDM8: (0, 99),
     DispenserDriver.TCN: (1, 80),
-    DispenserDriver.MDB: (0, 65534),  # MDB/ICP 4.2, 7.4.2: FFFF means that the machine does not tell
+    DispenserDriver.MDB: (0, 65534),  # MDB/ICP 4.2, 7.4: FFFF means that the machine does not tell
 }
 ADDRESSES_OF_OTHERS = (0, 65535)
 MODBUS_KEYS = {  # those that only one profile has

@@ -287,8 +287,7 @@ class Storefront:
         idle_at = self._touch.idle_at
         if self._settings.display.idle_folder is not None and now < idle_at:
             ends.append(idle_at)
-        scene = self.scene()
-        return Shot(scene, min(ends) if ends else None, idle=now >= idle_at and scene.large is None)
+        return Shot(self.scene(), min(ends) if ends else None, idle=now >= idle_at)
 
     def _next_second(self) -> list[float]:
         """When a countdown, or a sentence in its place, reads otherwise; the loop's clock."""

@@ -22,7 +22,7 @@ from hardware.xy.simulator import XyBoard
 QUICK_LINK = LinkTiming(first_retry_seconds=0.05, longest_retry_seconds=0.1)
 # The blind time is that of a busy computer; the real one is tested by itself.
 QUICK_MASTER = MasterTiming(
-    answer_seconds=0.3, quiet_seconds=0.1, poll_seconds=0.05, watch_seconds=0.01, blind_seconds=5, recall_seconds=1
+    answer_seconds=0.5, quiet_seconds=0.1, poll_seconds=0.05, watch_seconds=0.01, blind_seconds=5, recall_seconds=1
 )
 QUICK = XyTiming(not_taken_seconds=0.6, recall_seconds=1.5)
 

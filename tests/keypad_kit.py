@@ -65,6 +65,14 @@ class Keypad:
         assert isinstance(cashier, Cashier), cashier
         return cashier.out_trade_no
 
+    async def ordered(self) -> str:
+        """The number of the one order that WeChat has, its code scanned, whether or not it is on the screen."""
+        orders = self.here.wechat.ledger.orders
+        await self.here.until(lambda: orders, "WeChat has the order")
+        (number,) = orders
+        assert isinstance(await self.here.wechat.scan(orders[number].code_url, CUSTOMER), Cashier)
+        return number
+
     async def pay(self, number: str, openid: str = CUSTOMER) -> None:
         paid = await self.here.wechat.pay(number, openid)
         assert isinstance(paid, Payment), paid

@@ -15,11 +15,11 @@ from decimal import Decimal
 
 # The longest line that a bridge is known to send has 60 characters: a longer one is noise without a line's end.
 MOST_LINE_BYTES = 200
-UNKNOWN_ITEM = 0xFFFF  # MDB 7.4.2: the machine does not tell what was chosen
+UNKNOWN_ITEM = 0xFFFF  # MDB 7.4, VEND REQUEST: the machine does not tell what was chosen
 
-CANCELLED = 1  # the number after "c,ERR,VEND": the VMC took its request back (MDB 7.4.3, VEND CANCEL)
+CANCELLED = 1  # the number after "c,ERR,VEND": the VMC took its request back (MDB 7.4, VEND CANCEL)
 CASHLESS_IS_OFF = "cashless is off"  # what the bridge says to a command that needs the cashless device
-FAILED = 3  # nothing came out (MDB 7.4.5, VEND FAILURE)
+FAILED = 3  # nothing came out (MDB 7.4, VEND FAILURE)
 
 
 class State(enum.Enum):

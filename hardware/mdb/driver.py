@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from hardware.dispenser import Cause, Choice, Fact, Outcome, Status, VendResult
 from hardware.mdb import codec
 from hardware.mdb.codec import Asks, Message, Refuses, Stands, State, Vended, VendError
-from hardware.mdb.session import MdbTiming, Session
+from hardware.mdb.session import ALWAYS_IDLE, MdbTiming, Session
 from hardware.serial_link import LinkTiming
 
 logger = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class MdbDispenser:
             settings=(
                 ("mdb-addr", f"0x{mdb_address:02X}"),
                 ("mdb-currency-code", f"0x1{currency:03d}"),  # MDB 4.2, A1: a 1, then the digits of ISO 4217
-                ("mdb-always-idle", "1"),  # the customer chooses first and pays then
+                ALWAYS_IDLE,
                 *(settings or {}).items(),
             ),
             timing=self._timing,

@@ -31,7 +31,7 @@ class MdbTiming:
     # A bridge tells each state once. Who has heard for so long that nobody can choose may have missed the last one.
     stale_seconds: float = 60.0
     # Before the bridge is told anything: words about a vend that an earlier process approved are heard first.
-    listen_seconds: float = 1.0
+    listen_seconds: float = 2.0
     recall_seconds: float = 20.0  # the longest turn of usual machines: the last word about a vend has come by then
     # After "c,STATUS,ENABLED" without a word about the vend: such a word may come glued, late, or in another order.
     verdict_seconds: float = 1.0
@@ -39,7 +39,9 @@ class MdbTiming:
     shortest_vend_seconds: float = 0.5
 
 
-SETTING_TRIES = 3  # a line may be damaged; to set the same thing again is harmless
+SET_UP_TRIES = 3  # a line may be damaged
+ALWAYS_IDLE = ("mdb-always-idle", "1")  # the customer chooses first and pays then: without it nothing can be sold
+ON_STATES = tuple(state for state in State if state is not State.OFFLINE)
 MISSES = 2  # heartbeats without an answer until the bridge counts as silent: one may be lost
 
 _REASONS = {
@@ -294,20 +296,25 @@ class Session:
             )
         await self._ask(codec.HARDWARE, Hardware)
         self.untouched = False
-        await self._ask(codec.OFF, Switched, Stands, Refuses)
+        # No document says what a bridge answers that is off already: that it takes the settings is what counts.
+        await self._insist(codec.OFF, Switched(on=False), Stands(State.OFFLINE), Refuses(codec.CASHLESS_IS_OFF))
         self._refused = []
         for name, value in self._settings:
-            if not await self._setting_taken(codec.setting(name, value)):
+            if not await self._insist(codec.setting(name, value), SettingTaken()):
                 self._refused.append(f"{name}={value}")
         if self._refused:
             logger.warning("the bridge refused the setting %s", ", ".join(self._refused))
-        if await self._ask(codec.ON, Switched, Stands) is None:
+        if "=".join(ALWAYS_IDLE) in self._refused:
+            return f"the MDB bridge at {self._port} does not let customers choose first ({'='.join(ALWAYS_IDLE)})"
+        if not await self._insist(codec.ON, Switched(on=True), *map(Stands, ON_STATES)):
             return f"the MDB bridge at {self._port} does not switch the cashless device on"
         return ""
 
-    async def _setting_taken(self, line: bytes) -> bool:
-        for _ in range(SETTING_TRIES):
-            if isinstance(await self._ask(line, SettingTaken, Refuses), SettingTaken):
+    async def _insist(self, line: bytes, *wanted: Message) -> bool:
+        """Say it until the bridge answers as wanted, which is harmless for whatever sets it up."""
+        kinds = {type(message) for message in wanted} | {Refuses}
+        for _ in range(SET_UP_TRIES):
+            if await self._ask(line, *kinds) in wanted:
                 return True
         return False
 

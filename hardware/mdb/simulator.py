@@ -75,7 +75,7 @@ class MdbMachine(SimulatedBoard):
         self._timers: list[asyncio.TimerHandle] = []
         self._patience: asyncio.TimerHandle | None = None
         self.own_words = {
-            "choose": lambda words: self.choose(int(words.split()[0]), *words.split()[1:2]),
+            "choose": self._choose_typed,
             "cancel": lambda _: self.cancel(),
             "reset": lambda _: self.reset_machine(),
         }
@@ -102,6 +102,10 @@ class MdbMachine(SimulatedBoard):
         self._patience = asyncio.get_running_loop().call_later(self.patience_seconds, self.cancel)
         self._say(f"c,STATUS,VEND,{price},{item}")
         return True
+
+    def _choose_typed(self, words: str) -> None:
+        item, _, price = words.partition(" ")
+        self.choose(int(item), price or PRICE)
 
     def cancel(self) -> None:
         """Press the return key, or lose patience: the choice is over."""
@@ -133,6 +137,10 @@ class MdbMachine(SimulatedBoard):
     def lose_cancels(self, count: int = 1) -> None:
         """The next cancellations are not told."""
         self._lost_cancels += count
+
+    def tell(self, *lines: str) -> None:
+        """Let the bridge say these lines, whatever has happened."""
+        self._say(*lines)
 
     def reset_machine(self) -> None:
         """The VMC begins anew, its motors stop where they are; the bridge goes on."""
@@ -169,6 +177,10 @@ class MdbMachine(SimulatedBoard):
         self._asked = None
         if self._patience is not None:
             self._patience.cancel()
+
+    def _event(self, kind: str, detail: str) -> None:
+        """Lines of text are told as they are, not in hex."""
+        super()._event(kind, bytes.fromhex(detail).decode().rstrip() if kind == "out" else detail)
 
     # The bridge.
 

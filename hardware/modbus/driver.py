@@ -1,4 +1,4 @@
-"""What the drivers of all Modbus boards share: a unit on the bus, reads, and writes that are sent exactly once."""
+"""What the drivers of all Modbus boards share: a unit on the bus, and questions that are sent exactly once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import abc
 from pymodbus.pdu import ModbusPDU
 
 from hardware.asked_dispenser import AskedDispenser
-from hardware.master_line import MasterTiming, Unanswered
+from hardware.master_line import MasterTiming
 from hardware.modbus import codec
 from hardware.modbus.codec import Refused
 from hardware.serial_link import LinkTiming
@@ -67,10 +67,3 @@ class ModbusDispenser(AskedDispenser):
     async def _ask(self, wire: bytes) -> ModbusPDU:
         """One frame out, once; its answer. Raises `Unanswered` or `Refused`."""
         return codec.decode(await self._line.ask(wire, codec.answer_finder(wire), self._timing.answer_seconds))
-
-    async def _read(self, wire: bytes) -> ModbusPDU:
-        """As `_ask`, for a question that changes nothing at the board: asked a second time if it must be."""
-        try:
-            return await self._ask(wire)
-        except Unanswered:
-            return await self._ask(wire)

@@ -143,6 +143,7 @@ class Zdm8Dispenser(ModbusDispenser):
                 "put the cables right, or restart the machine if the board was exchanged"
             )
         self._identity, self._rows, self._columns = identity, rows, columns
+        self._slots = frozenset(10 * row + column for row in range(rows) for column in range(columns))
         self._note("identity", identity)
         return await self._ask_how_it_is()
 
@@ -187,7 +188,7 @@ class Zdm8Dispenser(ModbusDispenser):
     # A vend.
 
     async def _turn(self, address: int, deadline: float) -> VendResult:
-        if address // 10 >= self._rows or address % 10 >= self._columns:
+        if self._slots is not None and address not in self._slots:
             detail = f"the board has {self._rows} rows of {self._columns} lanes, counted from 0: no lane {address}"
             return VendResult(Outcome.NOT_DELIVERED, detail, Cause.SLOT)
         try:

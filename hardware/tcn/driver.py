@@ -190,7 +190,4 @@ def _words(answer: Answer) -> str:
         *([SENSOR_FAULTS.get(sensor, f"drop sensor code {sensor:X}")] if sensor else []),
         *(["goods were seen falling"] if answer.dropped else []),
     ]
-    return f"{', '.join(words)} ({DONE_OR_FAULT[answer.done]:02X} {answer.error:02X} {answer.value:02X})"
-
-
-DONE_OR_FAULT = {True: codec.DONE, False: codec.FAULT}
+    return f"{', '.join(words)} ({codec.encode_answer(answer)[1:4].hex(' ').upper()})"

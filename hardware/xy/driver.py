@@ -117,7 +117,8 @@ class XyDispenser:
         self._order: _Order | None = None
         self._recall: _Recall | None = None
         self._unsettled: dict[int, float] = {}  # address -> loop time until which its last result may still come
-        self._selections: set[int] = set()  # reported by 11; at most 1000
+        self._reported: set[int] = set()  # by 11; at most 1000
+        self._selections: set[int] = set()  # those, and those that were ordered: whose sales count is kept
         self._followed: dict[int, str] = {}  # address -> frame in hex of the last order of this process
         self._counts: dict[int, tuple[int, float]] = {}  # address -> sales count, loop time of reading it
         self._count_question: int | None = None  # the address whose sales count was asked last
@@ -134,8 +135,9 @@ class XyDispenser:
     def status(self) -> Status:
         """See `Dispenser`. Ready: the port is open, the board polls and has acknowledged the synchronisation."""
         reason = self._session.reason
-        facts = (*self._session.facts, Fact("selections", len(self._selections)), *self._board_facts.values())
-        return Status(ready=not reason, reason=reason, facts=facts, alive=self._session.alive)
+        facts = (*self._session.facts, Fact("selections", len(self._reported)), *self._board_facts.values())
+        slots = frozenset(self._reported) or None  # all of them come after every synchronisation
+        return Status(ready=not reason, reason=reason, facts=facts, alive=self._session.alive, slots=slots)
 
     def on_status(self, callback: Callable[[], None]) -> None:
         """See `Dispenser`."""
@@ -313,6 +315,7 @@ class XyDispenser:
             case Command.SELECTION_REPORT:
                 report = codec.read_selection_report(frame)
                 if report is not None and codec.LOWEST_ADDRESS <= report.selection <= codec.HIGHEST_ADDRESS:
+                    self._reported.add(report.selection)
                     self._selections.add(report.selection)
             case Command.MENU_ANSWER:
                 self._menu_answer(frame)

@@ -252,6 +252,12 @@ class TestSerialPort:
             ("tcn", "tcn", ""),
             ("modbus-relay", "modbus", ""),
             ("modbus-relay", "modbus\n[modbus]\nprofile = zdm8", "does not answer as a zdm8 board does"),
+            ("xy", "xy", ""),
+            (
+                "xy",
+                "xy\n#70",
+                "[slot:11] address = 70: the board says that it has no such slot; it has 60, from 1 to 60",
+            ),
             ("xy", "tcn", "not the language of a TCN board: is another kind of board connected"),
         ],
     )
@@ -264,7 +270,8 @@ class TestSerialPort:
             process.stdout.readline()  # it listens
             kind, _, section = driver.partition("\n")
             change = ("driver = fake", f"driver = {kind}\nport = {link}\n{section}")
-            found = findings(folder, change)
+            address = section.removeprefix("#") if section.startswith("#") else "11"
+            found = findings(folder, change, in_section("slot:11", f"address = {address}"))
             process.terminate()
             heard = process.communicate()[0]
         assert [expected in finding for finding in found] == [True] * bool(expected)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from keypad_kit import CUSTOMER, Keypad, at_keypad
 from mdb_kit import QUICK
 from race_kit import shorten_waits
-from scenario_kit import bench
+from scenario_kit import API_TOKEN, Bench, bench
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 
 from display.scene import NoticeKind, Phase, TileState
 from kiosk.audit import audit
 from kiosk.dispatcher import NotNow
 from kiosk.journal import JOURNAL_FILE
+from kiosk.machine import Machine
 from kiosk.orders import UNPAID, Channel, OrderState
 from kiosk.settings import DispenserDriver, InDoubt
 from kiosk.simulation.wechat import Told
@@ -237,8 +241,9 @@ class TestOver:
         monkeypatch.setattr("kiosk.keypad.LAST_LOOK_SECONDS", 0.5)
         async with bench(tmp_path, **at_keypad(answer_within_seconds=1)) as here:
             keypad = Keypad(here)
-            number = await keypad.order(11)
+            await keypad.choose(11)
             await here.until(lambda: not keypad.vmc.waits, "the machine got its no")
+            (number,) = here.wechat.ledger.orders
             await here.settled(number, OrderState.CLOSED)
 
             assert "付款时间已到，请重新选择" == here.scene().headline
@@ -251,7 +256,9 @@ class TestOver:
         async with bench(tmp_path, **at_keypad(answer_within_seconds=21)) as here:
             keypad = Keypad(here)
             here.wechat.faults.set("notify", "never", times=None)
-            number = await keypad.buy(11)
+            await keypad.choose(11)
+            number = await keypad.ordered()
+            await keypad.pay(number)
             await here.settled(number, OrderState.DISPENSED)
 
             assert [11] == keypad.dropped()
@@ -297,7 +304,7 @@ class TestAfterTheYes:
             await here.until(lambda: "to_review" in keypad.problems(), "the technician is told")
             listed = await here.machine.journal.unsettled(timedelta(minutes=10))
             if after_drop:
-                await here.machine.dispatcher.confirm_delivery(number, "test")
+                assert (await _confirm(here, number))[0] == 200
             else:
                 await here.machine.cashier.refund(number, "test")
                 await here.settled(number, OrderState.REFUNDED)
@@ -310,15 +317,21 @@ class TestAfterTheYes:
         assert () == audit(here.journal_file).findings
 
     async def test_silence_is_doubt(self, tmp_path: Path) -> None:
-        """No word and no state: in doubt, and the operator's setting decides."""
+        """No word and no state: in doubt, and the operator's setting decides; a technician confirms it, once."""
         async with bench(tmp_path, vend_timeout_seconds=1, kiosk={"in_doubt": InDoubt.HOLD}, **at_keypad()) as here:
             keypad = Keypad(here)
             keypad.vmc.lose_results()
-            number = await keypad.buy(11)
+            number = await keypad.order(11)
+            early, _ = await _confirm(here, number)
+            await keypad.pay(number)
             await here.settled(number, OrderState.IN_DOUBT)
-            await here.machine.dispatcher.confirm_delivery(number, "test")
+            code, answer = await _confirm(here, number)
+            again, refused = await _confirm(here, number)
 
-            assert OrderState.DISPENSED is (await here.order(number)).state
+            assert (409, 200, 409) == (early, code, again)
+            assert ("dispensed", 350) == (answer["order"]["state"], answer["order"]["amount"])
+            assert "cannot become dispensed" in refused["error"]["message"]
+            assert "delivery_confirmed" == (await here.kinds(number))[-1]
             assert (350, 0) == here.money(number)
 
 
@@ -354,12 +367,9 @@ class TestRestart:
 
     async def test_died_in_mid_vend(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The process dies while the motor turns; the next one hears VEND SUCCESS and books it."""
-        monkeypatch.setattr(
-            "hardware.mdb.driver.MdbTiming", lambda: replace(QUICK, listen_seconds=1.0, recall_seconds=10)
-        )
         async with bench(tmp_path, **at_keypad()) as here:
             keypad = Keypad(here)
-            keypad.vmc.motor_seconds = 2.0
+            keypad.vmc.lose_results()
             number = await keypad.order(11)
             await keypad.pay(number)
             await here.until(keypad.approvals, "the machine was told yes")
@@ -371,7 +381,12 @@ class TestRestart:
             for suffix in ("-wal", "-shm"):
                 (tmp_path / f"{JOURNAL_FILE}{suffix}").unlink(missing_ok=True)
             copy.replace(tmp_path / JOURNAL_FILE)
-            await here.start_again()
+            patient = replace(QUICK, listen_seconds=30, recall_seconds=30)
+            monkeypatch.setattr("hardware.mdb.driver.MdbTiming", lambda: patient)
+            here.machine = Machine(here.settings, here.clock)
+            await here.machine.start()
+            await here.until(lambda: "being set up" in here.machine.dispenser.status.reason, "it listens")
+            keypad.vmc.tell("c,VEND,SUCCESS", "c,STATUS,IDLE", "c,STATUS,ENABLED")
             order = await here.settled(number, OrderState.DISPENSED)
 
             assert ([11], 1) == (keypad.dropped(), keypad.approvals())
@@ -410,6 +425,18 @@ class TestRestart:
 
             assert [] == keypad.dropped()
             assert [] == await here.machine.journal.orders_in(UNPAID)
+
+
+async def _confirm(here: Bench, number: str) -> tuple[int, dict[str, Any]]:
+    """Say, as the technician's page does, that somebody has seen to it that the goods came out."""
+    request = HTTPRequest(
+        f"http://127.0.0.1:{here.settings.web.listen.port}/api/orders/{number}/delivered",
+        method="POST",
+        headers={"Authorization": f"Bearer {API_TOKEN}", "Content-Type": "application/json"},
+        body="{}",
+    )
+    answer = await AsyncHTTPClient().fetch(request, raise_error=False)
+    return answer.code, json.loads(answer.body)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 from PIL import Image
@@ -181,3 +183,24 @@ class TestSlideshow:
         (tmp_path / "a.jpg").write_bytes(whole[: len(whole) // 2])
         with pytest.raises(PictureError, match="cannot be read"):
             open_picture(tmp_path / "a.jpg", (100, 100))
+
+    @pytest.mark.filterwarnings("ignore")  # of Pillow, about the damage
+    def test_no_damage_to_a_file_stops_the_screen(self, tmp_path: Path) -> None:
+        """Whatever bytes are changed, also what the camera wrote: a picture, or the sentence that says why not."""
+        random = Random(20261126)
+        made = Image.effect_noise((40, 30), 80).convert("RGB")
+        exif = made.getexif()
+        exif[0x010F], exif[0x0112] = "maker", 8
+        made.save(tmp_path / "a.jpg", exif=exif)
+        made.save(tmp_path / "a.png", exif=exif)
+        files = {path: path.read_bytes() for path in (tmp_path / "a.jpg", tmp_path / "a.png")}
+        damages = [[(41, 66)]]  # a note of an unknown kind, which Pillow reads and cannot write again
+        damages += [[(random.randrange(260), random.randrange(256)) for _ in range(3)] for _ in range(300)]
+        for path, whole in files.items():
+            for damage in damages:
+                damaged = bytearray(whole)
+                for place, value in damage:
+                    damaged[place] = value
+                path.write_bytes(damaged)
+                with contextlib.suppress(PictureError):
+                    assert open_picture(path, (20, 20)).mode == "RGBA"

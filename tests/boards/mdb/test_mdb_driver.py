@@ -268,43 +268,42 @@ class TestAfterTheYes:
 
 class TestRecall:
     @pytest.mark.parametrize(
-        ("fate", "outcome"),
+        ("words", "outcome"),
         [
-            ("delivered", Outcome.DELIVERED),
-            ("failed", Outcome.NOT_DELIVERED),
-            ("no word", Outcome.UNKNOWN),
-            ("silence", Outcome.UNKNOWN),
-            ("another bridge", Outcome.UNKNOWN),
+            (("c,VEND,SUCCESS", "c,STATUS,IDLE", "c,STATUS,ENABLED"), Outcome.DELIVERED),
+            (("c,STATUS,ENABLED", "c,VEND,SUCCESS"), Outcome.DELIVERED),
+            (("c,ERR,VEND 3", "c,STATUS,IDLE", "c,STATUS,ENABLED"), Outcome.NOT_DELIVERED),
+            (("c,STATUS,IDLE", "c,STATUS,ENABLED"), Outcome.UNKNOWN),
+            ((), Outcome.UNKNOWN),
         ],
+        ids=["delivered", "in another order", "failed", "no word", "silence"],
     )
-    async def test_a_vend_of_an_earlier_process(self, fate: str, outcome: Outcome, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("same_bridge", [True, False])
+    async def test_a_vend_of_an_earlier_process(
+        self, words: tuple[str, ...], outcome: Outcome, tmp_path: Path, *, same_bridge: bool
+    ) -> None:
         """Whoever comes back while the motor turns hears what became of it; nothing is approved for it again."""
-        async with mdb_bench(tmp_path, machine={"motor_seconds": 1.0}) as here:
-            match fate:
-                case "failed":
-                    here.machine.jam(3)
-                case "no word":
-                    here.machine.forget_words()
-                case "silence":
-                    here.machine.lose_results()
+        async with mdb_bench(tmp_path) as here:
+            here.machine.lose_results()
             await here.ready()
             await here.choose(3)
             evidence = here.dispenser.prepare(3)
             vend = asyncio.ensure_future(here.dispenser.vend(3))
             await wait_until(lambda: here.heard("C,VEND"), "the yes has arrived")
             await here.dispenser.stop()
-            if fate == "another bridge":
+            if not same_bridge:
                 here.machine.identity = "ANOTHER0"
-            later = MdbDispenser(
-                port=str(tmp_path / "bridge"), timing=replace(QUICK, recall_seconds=3.0), link_timing=QUICK_LINK
-            )
+            later = MdbDispenser(port=str(tmp_path / "bridge"), timing=QUICK, link_timing=QUICK_LINK)
             await later.start()
-            result = await later.recall(3, evidence)
+            recall = asyncio.ensure_future(later.recall(3, evidence))
+            await wait_until(lambda: "being set up" in later.status.reason, "it listens")
+            here.machine.tell(*words)
+            result = await recall
             await wait_until(lambda: later.status.ready, "it sells again")
             await later.stop()
 
             assert Outcome.UNKNOWN is (await vend).outcome
-            assert outcome is result.outcome
+            assert (outcome if same_bridge else Outcome.UNKNOWN) is result.outcome
             assert len(here.heard("C,VEND")) == 1
 
     async def test_a_bridge_that_was_set_up_anew_is_not_asked(self, tmp_path: Path) -> None:
@@ -318,15 +317,17 @@ class TestRecall:
 
     async def test_a_late_word_about_our_own_vend(self, tmp_path: Path) -> None:
         """After an UNKNOWN of this very process, its word may still come."""
-        async with mdb_bench(tmp_path, vend_timeout_seconds=0.3) as here:
-            here.machine.delay_results(0.8)
+        async with mdb_bench(tmp_path, vend_timeout_seconds=0.3, timing=replace(QUICK, recall_seconds=10)) as here:
+            here.machine.lose_results()
             await here.ready()
             await here.choose(3)
             evidence = here.dispenser.prepare(3)
             result = await here.dispenser.vend(3)
-            recalled = await here.dispenser.recall(3, evidence)
+            recall = asyncio.ensure_future(here.dispenser.recall(3, evidence))
+            await asyncio.sleep(0)
+            here.machine.tell("c,VEND,SUCCESS")
 
-            assert (Outcome.UNKNOWN, Outcome.DELIVERED) == (result.outcome, recalled.outcome)
+            assert (Outcome.UNKNOWN, Outcome.DELIVERED) == (result.outcome, (await recall).outcome)
 
 
 class TestSettingUp:

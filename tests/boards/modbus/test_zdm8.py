@@ -11,6 +11,7 @@ from boards_kit import LineMaker, wait_until
 from hardware.dispenser import Cause, Outcome
 from hardware.modbus.simulator import MOTOR_TIMED_OUT, Zdm8Board
 from hardware.modbus.zdm8 import FAILED, INPUTS, SENSOR, SUCCEEDED, Motor, Zdm8Dispenser
+from hardware.simulated_board import Damage
 
 DELIVERED, NOT_DELIVERED, UNKNOWN = Outcome.DELIVERED, Outcome.NOT_DELIVERED, Outcome.UNKNOWN
 
@@ -139,6 +140,7 @@ class TestBeforeTheTurn:
             assert (ended.outcome, ended.cause) == (NOT_DELIVERED, Cause.SLOT)
             assert f"6 rows of 8 lanes, counted from 0: no lane {lane}" in ended.detail
         assert made.vends() == []
+        assert len(made.dispenser.status.slots) == 48
 
     async def test_a_board_that_still_runs_takes_no_order(self, line: LineMaker) -> None:
         """After a vend without a result the board is not ready until it has come to rest."""
@@ -148,6 +150,17 @@ class TestBeforeTheTurn:
         assert (await made.dispenser.vend(2)).cause is Cause.NOT_TAKEN
         await wait_until(lambda: made.dispenser.status.ready, "the board came to rest")
         assert made.vends() == ["1"]
+
+
+async def test_a_cable_changed_between_two_questions(line: LineMaker) -> None:
+    """One answer is missing, then another board answers: it is recognised before it is driven."""
+    made = await line(Zdm8Board, Zdm8Dispenser)
+    made.board.damage_next(Damage.CUT)
+    made.board.identity = "2024-11-05"
+    await wait_until(lambda: "another board" in made.dispenser.status.reason, "it was recognised")
+    assert "software 20241105" in made.dispenser.status.reason
+    assert (await made.dispenser.vend(1)).cause is Cause.NOT_TAKEN
+    assert made.vends() == []
 
 
 async def test_the_order_says_motor_and_sensor(line: LineMaker) -> None:
