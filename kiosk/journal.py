@@ -173,7 +173,7 @@ class Journal:
                 check_transition(order, step.order.state)
             finished = now if step.order.state in FINAL else None
             changed = replace(step.order, updated_at=now, finished_at=finished)
-            update_order(connection, changed)
+            update_order(connection, order, changed)
             result.append(changed)
             detail = {"state": changed.state.value, **step.detail}
             changes = [

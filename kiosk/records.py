@@ -73,6 +73,7 @@ class Change:
 # Rows and values -----------------------------------------------------------------------------------------------
 
 _ORDER_COLUMNS = tuple(column.name for column in fields(Order))
+_to_json = json.JSONEncoder(ensure_ascii=False).encode  # made once: twice as fast as json.dumps
 _TIMES = frozenset({"created_at", "expires_at", "updated_at", "paid_at", "confirmed_at", "finished_at"})
 
 
@@ -111,15 +112,13 @@ def to_order(row: Mapping[str, Any]) -> Order:
 
 def from_order(order: Order) -> list[Any]:
     """An order as the row's values, in the order of the columns."""
-    values = []
-    for name in _ORDER_COLUMNS:
-        value = getattr(order, name)
-        if isinstance(value, datetime):
-            value = micros(value)
-        elif isinstance(value, (OrderState, Channel)):
-            value = value.value
-        values.append(value)
-    return values
+    return [_to_column(getattr(order, name)) for name in _ORDER_COLUMNS]
+
+
+def _to_column(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return micros(value)
+    return value.value if isinstance(value, (OrderState, Channel)) else value
 
 
 def to_event(row: Mapping[str, Any]) -> Event:
@@ -226,11 +225,14 @@ def insert_order(connection: sqlite3.Connection, order: Order) -> None:
     connection.execute(sql, from_order(order))
 
 
-def update_order(connection: sqlite3.Connection, order: Order) -> None:
-    """Store an order as it now is."""
-    columns = ",".join(f"{name} = ?" for name in _ORDER_COLUMNS)
+def update_order(connection: sqlite3.Connection, before: Order, after: Order) -> None:
+    """Store what has changed of an order: an index whose columns are not named is not touched."""
+    changed = [name for name in _ORDER_COLUMNS if getattr(after, name) != getattr(before, name)]
+    if not changed:
+        return
+    columns = ",".join(f"{name} = ?" for name in changed)
     sql = f"UPDATE orders SET {columns} WHERE out_trade_no = ?"  # noqa: S608 - column names
-    connection.execute(sql, [*from_order(order), order.out_trade_no])
+    connection.execute(sql, [*(_to_column(getattr(after, name)) for name in changed), after.out_trade_no])
 
 
 def all_slots(connection: sqlite3.Connection) -> Mapping[str, SlotRecord]:
@@ -278,7 +280,7 @@ def apply_slot_change(connection: sqlite3.Connection, change: SlotChange, event:
 def record_event(connection: sqlite3.Connection, event: Event, order: Order | None = None) -> Change:
     """Add an event to the chain; return it with the order as it now is, for the listeners."""
     last = connection.execute("SELECT id, hash FROM events ORDER BY id DESC LIMIT 1").fetchone() or (0, b"")
-    detail = json.dumps(event.detail, ensure_ascii=False)
+    detail = _to_json(event.detail)
     row = (last[0] + 1, micros(event.at), event.kind, event.out_trade_no, event.slot, event.stock_delta, detail)
     connection.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, chained_hash(last[1], row)))
     return Change(event, order)
@@ -286,4 +288,4 @@ def record_event(connection: sqlite3.Connection, event: Event, order: Order | No
 
 def chained_hash(previous: bytes, row: Sequence[Any]) -> bytes:
     """The hash of an event's columns (all but the hash itself, in their order) and of the event before it."""
-    return hashlib.sha256(previous + json.dumps(row, ensure_ascii=False).encode()).digest()
+    return hashlib.sha256(previous + _to_json(row).encode()).digest()
