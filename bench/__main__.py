@@ -9,7 +9,7 @@ import time
 
 from bench.table import FULL, Row, text
 
-ROWS = ("notifications",)
+ROWS = ("notifications", "screen", "codes", "hostile")
 
 
 def main() -> None:

@@ -14,6 +14,11 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PEERS = Path(__file__).parent / "peers"
 PEER_PYTHON = ROOT / ".bench-venv" / "bin" / "python"
+# As on a machine, where modules are compiled once; a developer's environment may say otherwise.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | {
+    "PYTHONPATH": str(ROOT)
+}
+VERBOSE = "BENCH_VERBOSE" in os.environ  # shows what the processes complain of
 READY_SECONDS = 60.0  # a journal of thousands of orders is filled first
 
 
@@ -23,13 +28,24 @@ def peers_installed() -> bool:
 
 
 @contextlib.asynccontextmanager
-async def running(*arguments: str, python: Path | str = sys.executable, loud: bool = False) -> AsyncIterator[Process]:
-    """A Python process, killed at the end; `loud`: its standard output is the caller's to read, from its first line."""
+async def running(
+    *arguments: str, python: Path | str = sys.executable, ready: bool = True, answers: bool = False
+) -> AsyncIterator[Process]:
+    """A Python process, killed at the end.
+
+    `ready`: it says so by its first line, and is waited for. `answers`: what is written to it is read.
+    """
     process = await asyncio.create_subprocess_exec(
-        python, *arguments, stdout=PIPE, stderr=DEVNULL, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        python,
+        *arguments,
+        stdin=PIPE if answers else DEVNULL,
+        stdout=PIPE,
+        stderr=None if VERBOSE else DEVNULL,
+        cwd=ROOT,
+        env=ENVIRONMENT,
     )
     try:
-        if not loud:
+        if ready:
             await line_of(process)
         yield process
     finally:
@@ -39,10 +55,10 @@ async def running(*arguments: str, python: Path | str = sys.executable, loud: bo
 
 
 async def line_of(process: Process) -> str:
-    """The next line that the process prints; it has said all that it will when this raises."""
+    """The next line that the process prints."""
     assert process.stdout is not None  # noqa: S101 - see `running`
     async with asyncio.timeout(READY_SECONDS):
         line = await process.stdout.readline()
     if not line:
-        raise RuntimeError("a process of the bench ended before it was ready; run it by hand to see why")
+        raise RuntimeError("a process of the bench has ended; BENCH_VERBOSE=1 shows why")
     return line.decode().strip()

@@ -96,6 +96,8 @@ def ratio(rounds: Rounds, name: str, reference: str) -> float:
 
 def milliseconds(seconds: float) -> str:
     """A duration as the table shows it."""
+    if seconds < 1e-4:
+        return f"{seconds * 1e6:.0f} µs"
     return f"{seconds * 1000:.{0 if seconds >= 0.1 else 1 if seconds >= 0.01 else 2}f} ms"
 
 

@@ -9,8 +9,8 @@ from qrcode import QRCode
 from qrcode.constants import ERROR_CORRECT_M
 
 QUIET_MODULES = 4
-# One mask instead of a search through eight, which takes four fifths of the time. Of 200 links of mode one this one gave
-# all but a few their lowest penalty (ISO/IEC 18004, 7.8.3), the worst 8 % above; no other is better for code_urls.
+# One mask instead of a search through eight, which takes four fifths of the time. Of 200 links of mode one this one
+# gave all but a few their lowest penalty (ISO/IEC 18004, 7.8.3), the worst 8 % above; none is better for code_urls.
 MASK = 2
 MAX_CODES = 256  # 60 products, their codes before and after a renewal, at two sizes
 
