@@ -241,19 +241,26 @@ def all_slots(connection: sqlite3.Connection) -> Mapping[str, SlotRecord]:
     return {row[0]: SlotRecord(row[0], row[1], bool(row[2]), row[3]) for row in rows}
 
 
-def units_available(connection: sqlite3.Connection, product_id: str, slots: Sequence[str]) -> int:
+def units_available(connection: sqlite3.Connection, slots_by_product: Mapping[str, Sequence[str]]) -> dict[str, int]:
     """Sellable stock less what is spoken for: reserving unpaid orders, and paid ones not yet taken from a slot."""
-    stock = connection.execute(
-        "SELECT coalesce(sum(stock), 0) FROM slots"  # noqa: S608 - only marks are put in
-        f" WHERE id IN ({marks(slots)}) AND disabled = 0 AND fault IS NULL",
-        slots,
-    ).fetchone()[0]
-    spoken_for = connection.execute(
-        "SELECT count(*) FROM orders WHERE product_id = ? AND state IN ('created', 'awaiting_payment', 'paid')"
-        " AND (channel <> 'native_two' OR state = 'paid')",
-        (product_id,),
-    ).fetchone()[0]
-    return max(0, int(stock) - int(spoken_for))
+    records = all_slots(connection)
+    spoken_for = dict(
+        connection.execute(
+            "SELECT product_id, count(*) FROM orders WHERE state IN ('created', 'awaiting_payment', 'paid')"
+            " AND (channel <> 'native_two' OR state = 'paid') GROUP BY product_id"
+        )
+    )
+    stock = {
+        product: sum(records[slot].stock for slot in slots if slot in records and records[slot].sellable)
+        for product, slots in slots_by_product.items()
+    }
+    return {product: max(0, units - spoken_for.get(product, 0)) for product, units in stock.items()}
+
+
+def order_counts(connection: sqlite3.Connection) -> dict[OrderState, int]:
+    """How many orders stand in each state; states without an order are left out."""
+    rows = connection.execute("SELECT state, count FROM order_counts WHERE count > 0")
+    return {OrderState(state): count for state, count in rows}
 
 
 def store_slot(connection: sqlite3.Connection, record: SlotRecord, now: datetime) -> None:
