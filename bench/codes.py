@@ -28,7 +28,10 @@ POLL_SECONDS = 0.025  # eight times as often as a board asks: more answers to lo
 async def measure(scale: Scale) -> list[Row]:
     """Two rows."""
     rows = [Row(f"{count} long codes made", await _made(scale, count)) for count in COUNTS]
-    return [*rows, Row("board polls answered while twelve new codes are painted again and again", await _polls(scale))]
+    return [
+        *rows,
+        Row("board polls answered while twelve new codes are painted again and again", await _polls(scale)),
+    ]
 
 
 async def _made(scale: Scale, count: int) -> list[Line]:

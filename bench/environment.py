@@ -11,7 +11,9 @@ from pathlib import Path
 from bench.processes import PEER_PYTHON, ROOT
 
 FOLDER = ROOT / ".bench-venv"
-PEERS = Path(__file__).parent / "peers.txt"  # those without a version come in the one that the machine itself is locked to
+PEERS = (
+    Path(__file__).parent / "peers.txt"
+)  # those without a version come in the one that the machine itself is locked to
 LIBQRENCODE_PACKAGE = "libqrencode4"  # Debian's; unpacked beside the others, never installed
 
 

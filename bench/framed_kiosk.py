@@ -1,6 +1,6 @@
 """`kiosk`, with a file in the place of /dev/fb0, which only a kernel could describe; tells when a picture stands in it.
 
-    python -m bench.framed_kiosk run -c INI
+python -m bench.framed_kiosk run -c INI
 """
 
 from __future__ import annotations

@@ -23,7 +23,11 @@ BODIES = {
     "60 kB wide": b"<xml>" + b"".join(b"<f%d>1</f%d>" % (n, n) for n in range(4_000)) + b"</xml>",
     "60 kB of one key": b"<xml>" + b"<key>1</key>" * 5_000 + b"</xml>",
     "billion laughs": f"<!DOCTYPE xml [<!ENTITY a0 'ha'>{_LAUGHS}]><xml><sign>&a9;</sign></xml>".encode(),
-    "quadratic entity": b"<!DOCTYPE xml [<!ENTITY a '" + b"a" * 30_000 + b"'>]><xml><a>" + b"&a;" * 9_000 + b"</a></xml>",
+    "quadratic entity": b"<!DOCTYPE xml [<!ENTITY a '"
+    + b"a" * 30_000
+    + b"'>]><xml><a>"
+    + b"&a;" * 9_000
+    + b"</a></xml>",
 }
 
 

@@ -41,7 +41,14 @@ def furnish(
     token.write_text(TOKEN)
     lines = [
         *("[kiosk]", "id = bench-1", "name = 大堂饮料机", f"data_dir = {folder / 'var'}"),
-        *("[wechatpay]", f"app_id = {APP_ID}", f"mch_id = {MCH_ID}", f"api_key = {KEY}", f"native_mode = {native_mode}"),
+        *(
+            "[wechatpay]",
+            f"app_id = {APP_ID}",
+            f"mch_id = {MCH_ID}",
+            f"api_key = {KEY}",
+            "sign_type = MD5",
+            f"native_mode = {native_mode}",
+        ),
         *(f"api_base = {wechat}", f"backup_api_base = {wechat}", f"public_url = http://127.0.0.1:{callbacks}"),
         *("[callbacks]", f"listen = 127.0.0.1:{callbacks}"),
         *("[web]", f"listen = 127.0.0.1:{web}", "password_file = password", "api_token_file = token"),

@@ -34,7 +34,7 @@ async def serve(port: int, folder: Path, count: int) -> None:
     settings, clock = settings_in(folder), SystemClock()
     journal = Journal(folder, clock)
     await journal.set_up_slots(settings.slots)
-    await _fill(journal, settings, count)
+    await fill(journal, settings, count)
     gateway = WeChatGateway(
         settings.wechatpay,
         shop_name=settings.kiosk.name,
@@ -64,7 +64,7 @@ async def serve(port: int, folder: Path, count: int) -> None:
     await asyncio.Event().wait()
 
 
-async def _fill(journal: Journal, settings: Settings, count: int) -> None:
+async def fill(journal: Journal, settings: Settings, count: int) -> None:
     """So many orders that wait for their payment."""
     now = datetime.now(UTC)
     drafts = [

@@ -1,6 +1,6 @@
 """A board's driver on the loop, and beside it a painter that never rests: twelve new codes, painted and shown, again.
 
-    python -m bench.repainter PORT FRAMEBUFFER
+python -m bench.repainter PORT FRAMEBUFFER
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from bench.values import HEIGHT, WIDTH
 from display.framebuffer import Framebuffer
 from display.painter import Painter
 from hardware.xy.driver import XyDispenser
-
 
 
 async def repaint(port: str, framebuffer: Path) -> None:

@@ -110,9 +110,7 @@ class _Panel:
         tiles[4] = replace(tiles[4], code=link(self._codes))
         self._scene = replace(self._scene, tiles=tuple(tiles))
         (tile,) = self._show()
-        before, after = (
-            Image.frombytes("CMYK", (WIDTH, HEIGHT), data) for data in (noise, self._file.read_bytes())
-        )
+        before, after = (Image.frombytes("CMYK", (WIDTH, HEIGHT), data) for data in (noise, self._file.read_bytes()))
         written = ImageChops.difference(before, after).getbbox() or (0, 0, 0, 0)
         return Box(*written).width * Box(*written).height * 4, tile.width * tile.height * 4
 

@@ -27,7 +27,16 @@ IMPORTS, PRODUCT, NAIVE = (
 )
 SETTLED_SECONDS = 1.0  # after the first picture: what is loaded lazily is there by then
 # Not for the first picture: each of these costs 10 ms or more to import.
-LATER = {"cryptography", "xmltodict", "prometheus_client", "argon2", "zxingcpp", "pymodbus", "pygame", "kiosk.simulation"}
+LATER = {
+    "cryptography",
+    "xmltodict",
+    "prometheus_client",
+    "argon2",
+    "zxingcpp",
+    "pymodbus",
+    "pygame",
+    "kiosk.simulation",
+}
 
 
 class _Starter:
@@ -107,7 +116,9 @@ async def measure(scale: Scale) -> list[Row]:
         median = statistics.median(seconds)
         reach, reached = (f"{START_MS} ms or less", median * 1000 <= START_MS) if name == PRODUCT else ("", None)
         starts.append(Line(name, milliseconds(median), ratio(taken, name, IMPORTS), reach, reached))
-    starts.append(Line("imported before, and not needed for it", ", ".join(early) or "nothing", None, "nothing", not early))
+    starts.append(
+        Line("imported before, and not needed for it", ", ".join(early) or "nothing", None, "nothing", not early)
+    )
     weights = []
     for name, weighed in starter.weights.items():
         resident, private = (statistics.median(each) for each in zip(*weighed, strict=True))
