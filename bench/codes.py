@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.codes_made import link
 from bench.environment import libqrencode
-from bench.processes import PEER_PYTHON, PEERS, line_of, peers_installed, running
+from bench.processes import MEMORY, PEER_PYTHON, PEERS, line_of, peers_installed, running
 from bench.table import Line, Row, Scale, in_turn, milliseconds, ratio
 from bench.values import HEIGHT, WIDTH
 from display import qr
@@ -81,13 +81,13 @@ async def _made(scale: Scale, count: int) -> list[Line]:
 
 
 async def _ask(maker: Process, name: str, first: int, count: int) -> float:
-    assert maker.stdin is not None  # noqa: S101 - see `running`
+    assert maker.stdin is not None
     maker.stdin.write(f"{name} {first} {count}\n".encode())
     return float(await line_of(maker))
 
 
 async def _polls(scale: Scale) -> list[Line]:
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:  # noqa: S108
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         frame = Path(folder) / "frame"
         frame.write_bytes(bytes(WIDTH * HEIGHT * 4))
         board = XyBoard(link=Path(folder) / "board")
@@ -96,7 +96,7 @@ async def _polls(scale: Scale) -> list[Line]:
             async with running("-m", "bench.repainter", board.path, str(frame)):
                 while not board.synced:  # noqa: ASYNC110 - the board has no event for it
                     await asyncio.sleep(0.01)
-                await asyncio.sleep(scale.repaint_seconds / 8)
+                await asyncio.sleep(scale.settle_seconds)
                 board.answer_ms.clear()
                 board.poll_seconds = POLL_SECONDS
                 await asyncio.sleep(scale.repaint_seconds)

@@ -1,4 +1,4 @@
-"""Whom the machine is compared with: an environment of their own, .bench-venv, made by the bench. Needs a registry."""
+"""Whom the machine is compared with, in an environment of their own: .bench-venv, made by the bench."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`kiosk`, with a file in the place of /dev/fb0, which only a kernel could describe; tells when a picture stands in it.
+"""`kiosk` with a file in the place of /dev/fb0, which only a kernel describes; tells when a picture stands in it.
 
 python -m bench.framed_kiosk run -c INI
 """
@@ -18,8 +18,7 @@ from kiosk.__main__ import main
 _show = framebuffer.Framebuffer.show
 
 
-def show(screen: framebuffer.Framebuffer, image: Image.Image, changed: Sequence[Box]) -> None:
-    """As it is, then say so."""
+def _show_and_tell(screen: framebuffer.Framebuffer, image: Image.Image, changed: Sequence[Box]) -> None:
     _show(screen, image, changed)
     print("shown", time.monotonic_ns(), flush=True)
 
@@ -27,6 +26,6 @@ def show(screen: framebuffer.Framebuffer, image: Image.Image, changed: Sequence[
 if __name__ == "__main__":
     colours = (framebuffer.Channel(16, 8), framebuffer.Channel(8, 8), framebuffer.Channel(0, 8))
     geometry = framebuffer.Geometry(WIDTH, HEIGHT, 0, 0, 32, WIDTH * 4, *colours)
-    framebuffer.read_geometry = lambda _: geometry
-    framebuffer.Framebuffer.show = show  # type: ignore[method-assign]
+    setattr(framebuffer, "read_geometry", lambda _: geometry)  # noqa: B010 - in another module, for this process only
+    setattr(framebuffer.Framebuffer, "show", _show_and_tell)  # noqa: B010
     main()

@@ -55,7 +55,7 @@ if __name__ == "__main__":
 
     web.Application([])
     sqlite3.connect(":memory:")
-    assert requests and serial and xmltodict  # noqa: S101
+    assert all((requests, serial, xmltodict))
     Path(sys.argv[1]).write_bytes(pixels(picture([link(number) for number in range(COLUMNS * ROWS)])))
     print("shown", time.monotonic_ns(), flush=True)
     asyncio.run(asyncio.sleep(3600))

@@ -66,7 +66,7 @@ class _Exchange:
 
 
 def send(port: int, bodies: Sequence[bytes], at_once: int) -> tuple[float, list[float]]:
-    """Post all of them; how long it took, and each of them. Blocks; written to need less time than what it measures."""
+    """Post all of them; how long it took, and each of them. Blocks, and needs less time than what it measures."""
     left = iter(bodies)
     each: list[float] = []
     began = time.perf_counter()

@@ -18,6 +18,7 @@ PEER_PYTHON = ROOT / ".bench-venv" / "bin" / "python"
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | {
     "PYTHONPATH": str(ROOT)
 }
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # folders in it are not on a disk; None: wherever
 VERBOSE = "BENCH_VERBOSE" in os.environ  # shows what the processes complain of
 READY_SECONDS = 60.0  # a journal of thousands of orders is filled first
 
@@ -56,7 +57,7 @@ async def running(
 
 async def line_of(process: Process) -> str:
     """The next line that the process prints."""
-    assert process.stdout is not None  # noqa: S101 - see `running`
+    assert process.stdout is not None
     async with asyncio.timeout(READY_SECONDS):
         line = await process.stdout.readline()
     if not line:

@@ -20,7 +20,6 @@ from hardware.xy.driver import XyDispenser
 
 async def repaint(port: str, framebuffer: Path) -> None:
     """Until killed."""
-
     dispenser = XyDispenser(port=port)
     await dispenser.start()
     screen, painter = Framebuffer(framebuffer, 0, GEOMETRY), Painter(WIDTH, HEIGHT)

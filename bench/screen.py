@@ -12,6 +12,7 @@ from PIL import Image, ImageChops
 
 from bench.codes_made import link
 from bench.naive_kiosk import picture, pixels
+from bench.processes import MEMORY
 from bench.table import Line, Row, Scale, in_turn, milliseconds, ratio
 from bench.values import HEIGHT, WIDTH
 from display.framebuffer import Channel, Framebuffer, Geometry
@@ -117,7 +118,7 @@ class _Panel:
 
 async def measure(scale: Scale) -> list[Row]:
     """One row."""
-    with tempfile.NamedTemporaryFile(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as file:  # noqa: S108
+    with tempfile.NamedTemporaryFile(dir=MEMORY) as file:
         panel = _Panel(Path(file.name))
         await panel.first()
         taken = await in_turn(

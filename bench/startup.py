@@ -15,7 +15,7 @@ import zxingcpp
 from PIL import Image
 
 from bench.machine_ini import furnish
-from bench.processes import ENVIRONMENT, ROOT, line_of, running
+from bench.processes import ENVIRONMENT, MEMORY, ROOT, line_of, running
 from bench.table import Line, Row, Scale, in_turn, milliseconds, ratio
 from bench.values import HEIGHT, PRODUCTS, WIDTH
 
@@ -25,7 +25,6 @@ IMPORTS, PRODUCT, NAIVE = (
     "this project, native mode one",
     "an afternoon's script",
 )
-SETTLED_SECONDS = 1.0  # after the first picture: what is loaded lazily is there by then
 # Not for the first picture: each of these costs 10 ms or more to import.
 LATER = {
     "cryptography",
@@ -42,7 +41,8 @@ LATER = {
 class _Starter:
     """Starts processes, and keeps what they weighed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settle_seconds: float) -> None:
+        self._settle_seconds = settle_seconds
         self._folder = folder
         self._panel = folder / "panel"
         self._place = furnish(folder, display=f"driver = framebuffer\ndevice = {self._panel}")
@@ -68,10 +68,10 @@ class _Starter:
         async with running(*arguments, ready=False) as process:
             while True:
                 shown, at = (await line_of(process)).split()
-                assert shown == "shown"  # noqa: S101
+                assert shown == "shown"
                 if self._codes():
                     break
-            await asyncio.sleep(SETTLED_SECONDS)
+            await asyncio.sleep(self._settle_seconds)  # what is loaded lazily is there by then
             self.weights[name].append(_weight(process))
         return (int(at) - began) / 1e9
 
@@ -85,7 +85,7 @@ class _Starter:
         process = await asyncio.create_subprocess_exec(
             sys.executable, *arguments, stdout=PIPE, stderr=PIPE, cwd=ROOT, env=ENVIRONMENT
         )
-        assert process.stderr is not None  # noqa: S101
+        assert process.stderr is not None
         self._panel.write_bytes(bytes(WIDTH * HEIGHT * 4))
         while not (await line_of(process) and self._codes()):
             pass
@@ -104,8 +104,8 @@ def _weight(process: Process) -> tuple[float, float]:
 
 async def measure(scale: Scale) -> list[Row]:
     """Two rows."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:  # noqa: S108
-        starter = _Starter(Path(folder))
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        starter = _Starter(Path(folder), scale.settle_seconds)
         await starter.product()
         taken = await in_turn(
             {IMPORTS: starter.imports, PRODUCT: starter.product, NAIVE: starter.naive}, scale.starts

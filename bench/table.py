@@ -24,6 +24,7 @@ class Scale:
     watchers: int
     browser: bool
     idle_seconds: float
+    settle_seconds: float  # until what a start costs is over
 
 
 FULL = Scale(
@@ -40,6 +41,7 @@ FULL = Scale(
     watchers=20,
     browser=True,
     idle_seconds=20.0,
+    settle_seconds=3.0,
 )
 SMOKE = Scale(
     rounds=1,
@@ -55,6 +57,7 @@ SMOKE = Scale(
     watchers=2,
     browser=False,
     idle_seconds=0.2,
+    settle_seconds=0.1,
 )
 
 

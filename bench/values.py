@@ -21,7 +21,7 @@ from kiosk.settings import (
 )
 
 APP_ID, MCH_ID, KEY = "wx8888888888888888", "1900000109", "k" * 32
-TOKEN = "token-of-the-bench"  # noqa: S105 - of a machine that lives for a second
+TOKEN = "token-of-the-bench"
 PRODUCTS = 12
 WIDTH, HEIGHT = 1080, 1920
 
