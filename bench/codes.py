@@ -99,7 +99,8 @@ async def _polls(scale: Scale) -> list[Line]:
                 await asyncio.sleep(scale.settle_seconds)
                 board.answer_ms.clear()
                 board.poll_seconds = POLL_SECONDS
-                await asyncio.sleep(scale.repaint_seconds)
+                while len(board.answer_ms) < scale.polls:  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(POLL_SECONDS)
         finally:
             await board.stop()
         answers = sorted(board.answer_ms)

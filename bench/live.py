@@ -46,12 +46,12 @@ class _Watcher:
     """A page's connection, which notes when each stock of the slot was heard of."""
 
     def __init__(self, connection: WebSocketClientConnection) -> None:
-        self._connection = connection
+        self.connection = connection
         self.arrived: dict[int, float] = {}
 
     async def watch(self) -> None:
         """Until the machine hangs up."""
-        while (message := await self._connection.read_message()) is not None:
+        while (message := await self.connection.read_message()) is not None:
             told: dict[str, Any] = json.loads(message)
             if told["type"] == "status":
                 stock = next(slot["stock"] for slot in told["status"]["slots"] if slot["id"] == SLOT)
@@ -91,9 +91,9 @@ async def measure(scale: Scale) -> list[Row]:
             seen = await _in_a_browser(place, scale) if scale.browser else {}
             asked = {} if scale.browser else await _changes(place, scale.changes)
             asked |= seen.pop("asked", {})
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            for watcher in watchers:
+                watcher.connection.close()
+            await asyncio.gather(*tasks)
     heard = [watcher.arrived[stock] - began for watcher in watchers for stock, began in asked.items()]
     median = statistics.median(heard)
     slowest = statistics.median(max(w.arrived[stock] for w in watchers) - began for stock, began in asked.items())

@@ -16,7 +16,7 @@ class Scale:
     latencies: int  # of one contestant in one round, one at a time
     sales: int
     paints: int
-    repaint_seconds: float
+    polls: int  # of a board, answered beside a painter; at most what the simulator remembers
     starts: int
     journals: tuple[int, ...]  # orders in each
     lookups: int
@@ -33,7 +33,7 @@ FULL = Scale(
     latencies=150,
     sales=30,
     paints=15,
-    repaint_seconds=8.0,
+    polls=400,
     starts=7,
     journals=(10_000, 100_000, 1_000_000),
     lookups=25,
@@ -49,7 +49,7 @@ SMOKE = Scale(
     latencies=3,
     sales=1,
     paints=1,
-    repaint_seconds=0.3,
+    polls=3,
     starts=1,
     journals=(200,),
     lookups=1,
