@@ -1,6 +1,6 @@
 # Every target does all its own set-up: a virtual environment from the lock files, and the system packages that are missing.
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash soak lint format picture measure lock deb audit setup setup-dev
+.PHONY: help demo test crash soak lint format picture bench lock deb audit setup setup-dev
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -34,8 +34,8 @@ format: setup-dev ## put the source into the form that lint asks for
 picture: setup-dev ## take the README's pictures anew: the screen of the demo's machine, the technician's page
 	@$(BIN)/python docs/take_picture.py
 
-measure: setup-dev ## how long a payment takes to its answer and to the board, on this computer
-	@$(BIN)/python docs/measure.py
+bench: setup-dev ## this machine beside what people would use instead (docs/performance.md); six minutes
+	@$(BIN)/python -m bench
 
 # uv resolves for every platform and Python at once. The build tool is locked too: nothing is installed unchecked.
 COMPILE := $(BIN)/uv pip compile pyproject.toml - --universal --python-version 3.11 --generate-hashes --upgrade \

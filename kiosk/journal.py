@@ -35,6 +35,7 @@ from kiosk.records import (
     insert_order,
     marks,
     micros,
+    order_counts,
     page_of_orders,
     read_changes,
     read_events,
@@ -142,7 +143,10 @@ class Journal:
                 if known is not None:
                     kind = "ordered_again" if order.channel is Channel.MINIPROGRAM else "scanned_again"
                     return [record_event(connection, Event(order.created_at, kind, {}, known.out_trade_no), known)]
-            if order.channel.reserves and units_available(connection, order.product_id, slots) < 1:
+            if (
+                order.channel.reserves
+                and not units_available(connection, {order.product_id: slots})[order.product_id]
+            ):
                 raise SoldOut(f"{order.product_id} is sold out")
             insert_order(connection, order)
             detail = {
@@ -178,7 +182,7 @@ class Journal:
                 check_transition(order, step.order.state)
             finished = now if step.order.state in FINAL else None
             changed = replace(step.order, updated_at=now, finished_at=finished)
-            update_order(connection, changed)
+            update_order(connection, order, changed)
             result.append(changed)
             detail = {"state": changed.state.value, **step.detail}
             changes = [
@@ -241,12 +245,7 @@ class Journal:
 
     async def counts(self) -> dict[OrderState, int]:
         """How many orders stand in each state; states without an order are left out."""
-
-        def work(connection: sqlite3.Connection) -> dict[OrderState, int]:
-            rows = connection.execute("SELECT state, count FROM order_counts WHERE count > 0")
-            return {OrderState(state): count for state, count in rows}
-
-        return await self._database.read(work)
+        return await self._database.read(order_counts)
 
     async def story(self, out_trade_no: str) -> list[Event]:
         """Everything that happened to an order, oldest first."""
@@ -280,13 +279,19 @@ class Journal:
 
     async def available(self, slots_by_product: Mapping[str, Sequence[str]]) -> dict[str, int]:
         """For each product the units that can be sold now: sellable stock less what is spoken for."""
+        return await self._database.read(lambda connection: units_available(connection, slots_by_product))
 
-        def work(connection: sqlite3.Connection) -> dict[str, int]:
-            return {
-                product: units_available(connection, product, slots) for product, slots in slots_by_product.items()
-            }
-
-        return await self._database.read(work)
+    async def shelf(
+        self, slots_by_product: Mapping[str, Sequence[str]]
+    ) -> tuple[Mapping[str, int], Mapping[str, SlotRecord], Mapping[OrderState, int]]:
+        """`available`, `slots` and `counts` in one turn of a reader: a payment's way to the board crosses less."""
+        return await self._database.read(
+            lambda connection: (
+                units_available(connection, slots_by_product),
+                all_slots(connection),
+                order_counts(connection),
+            )
+        )
 
     async def set_up_slots(self, planogram: Sequence[Slot]) -> None:
         """Make a record for each slot that is new in the ini: a new slot is taken to be full."""

@@ -97,8 +97,8 @@ class Unpaid:
     async def ask(self, out_trade_no: str) -> bool:
         """Ask WeChat once; True when the order can change no more by being paid."""
         order = await self._journal.order(out_trade_no)
-        if order is None:
-            return True
+        if order is None or order.state not in UNPAID:
+            return True  # a notification was quicker
         if in_hand(order):
             return False  # nobody has its prepay_id: nobody can have paid it
         match await self._gateway.query(out_trade_no, order.app_id):

@@ -5,18 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from argon2 import PasswordHasher, Type
-from argon2.exceptions import InvalidHashError, VerificationError
+if TYPE_CHECKING:
+    from argon2 import PasswordHasher
 
 MIN_PASSWORD_CHARACTERS = 8  # OWASP ASVS 5.0, 6.2.1
 MAX_PASSWORD_CHARACTERS = 256  # bounds what a stranger can make us hash
 MAX_HASH_BYTES = 1024  # an argon2id hash has about 100
-
-# OWASP's smallest recommendation for argon2id: 19 MiB, two passes, one lane. It fits a board with 512 MiB that paints
-# a screen beside it, and costs a guesser some 50 ms a try.
-_HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=Type.ID)
 
 # The 3000 commonest passwords of eight characters or more in published leaks (OWASP ASVS 5.0, 6.2.4), in lower case,
 # ranked as by the frequency list of the project zxcvbn; each as the first bytes of its SHA-256: many are slurs.
@@ -48,7 +46,16 @@ def hash_password(password: str) -> str:
         raise PasswordRefused(f"the password must have at most {MAX_PASSWORD_CHARACTERS} characters")
     if _is_common(password.lower()):
         raise PasswordRefused("this password is among the first that anybody would try; choose another one")
-    return _HASHER.hash(password)
+    return _hasher().hash(password)
+
+
+@cache
+def _hasher() -> PasswordHasher:
+    from argon2 import PasswordHasher, Type  # noqa: PLC0415 - not for the first picture: loaded at the first log-in
+
+    # OWASP's smallest recommendation for argon2id: 19 MiB, two passes, one lane. It fits a board with 512 MiB that
+    # paints a screen beside it, and costs a guesser some 50 ms a try.
+    return PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1, type=Type.ID)
 
 
 def _is_common(password: str) -> bool:
@@ -62,8 +69,10 @@ def verify(password_hash: str, password: str) -> bool:
     """Whether the password is the one that was hashed. Takes tens of milliseconds: not for the event loop."""
     if len(password) > MAX_PASSWORD_CHARACTERS:
         return False
+    from argon2.exceptions import InvalidHashError, VerificationError  # noqa: PLC0415 - see `_hasher`
+
     try:
-        return _HASHER.verify(password_hash, password)
+        return _hasher().verify(password_hash, password)
     except (VerificationError, InvalidHashError):
         return False
 
