@@ -8,6 +8,7 @@ import json
 import logging
 import zipfile
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from scenario_kit import API_TOKEN, Bench, bench
 from kiosk.database import DatabaseError
 from kiosk.logs import LineFormatter, recent
 from kiosk.orders import OrderState
+from kiosk.records import Step
 from kiosk.web.handlers import MAX_BODY_BYTES
 from kiosk.web.local import MAX_READ_BYTES
 from kiosk.web.password import set_password
@@ -173,6 +175,9 @@ class TestBooks:
         here = browser.here
         number = await here.buy("cola")
         await here.settled(number, OrderState.DISPENSED)
+        doubtful = await here.buy("cola", "o-other")
+        await here.settled(doubtful, OrderState.DISPENSED)
+        await here.machine.journal.update(doubtful, lambda order, _: Step(replace(order, reason="?"), "presumed"))
         began = datetime.now(UTC)
         await browser.log_in()
         token = {"X-XSRFToken": await browser.form_token()}
@@ -189,12 +194,13 @@ class TestBooks:
             ("/api/screen-test", {}, "screen_test"),
             (f"/api/days/{yesterday}/close", {}, "day_closed"),
             (f"/api/orders/{number}/refund", {}, "refund_requested"),
+            (f"/api/orders/{doubtful}/delivered", {}, "delivery_confirmed"),
         ]
         for path, body, kind in acts:
             answer = await browser.send("POST", path, json.dumps(body), token)
             _, changes = await browser.api("GET", "/api/changes")
-            _, story = await browser.api("GET", f"/api/orders/{number}")
-            newest = [*changes["changes"][:3], *story["events"]]
+            stories = [(await browser.api("GET", f"/api/orders/{each}"))[1]["events"] for each in (number, doubtful)]
+            newest = [*changes["changes"][:3], *stories[0], *stories[1]]
             event = next(event for event in newest if event["kind"] == kind)
 
             assert answer.code in (200, 202), path

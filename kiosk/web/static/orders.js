@@ -22,6 +22,16 @@ async function refund(order) {
   }
 }
 
+async function delivered(order) {
+  const values = { claim: order.claim_code };
+  if (await ask(w("ask_delivered", values), w("delivered"))) {
+    await change(`/api/orders/${encodeURIComponent(order.out_trade_no)}/delivered`, {}, () => w("delivered_booked", values));
+  }
+}
+
+// Where nobody knows for certain: in doubt, or counted as dispensed by a rule (then the reason says which).
+const isUncertain = (order) => order.state === "in_doubt" || (order.state === "dispensed" && Boolean(order.reason));
+
 async function tell(line, byItself = false) {
   const story = line.querySelector(".story");
   const answer = await get(`/api/orders/${encodeURIComponent(line.order.out_trade_no)}`, byItself);
@@ -39,7 +49,7 @@ function makeLine() {
 
 function updateLine(line, order) {
   if (line.order === order) return;
-  const stateChanged = line.order?.state !== order.state;
+  const stateChanged = line.order?.state !== order.state || line.order.reason !== order.reason;
   line.order = order;
   line.className = order.state;
   const values = { product: productName(order.product_id, order.product_name), amount: yuan(order.paid ?? order.amount), slot: order.slot };
@@ -51,8 +61,10 @@ function updateLine(line, order) {
   line.querySelector("dl").replaceChildren(...facts.filter(([, value]) => value).flatMap(([word, value]) =>
     [node("dt", { textContent: w(word) }), node("dd", { textContent: value })]));
   if (!stateChanged) return;
-  line.querySelector(".buttons").replaceChildren(...(REFUNDABLE.has(order.state)
-    ? [node("button", { type: "button", textContent: w("refund", values), onclick: () => refund(line.order) })] : []));
+  const button = (textContent, onclick) => node("button", { type: "button", textContent, onclick });
+  line.querySelector(".buttons").replaceChildren(
+    ...(isUncertain(order) ? [button(w("delivered"), () => delivered(line.order))] : []),
+    ...(REFUNDABLE.has(order.state) ? [button(w("refund", values), () => refund(line.order))] : []));
   if (line.firstChild.open) tell(line, true);
 }
 
