@@ -236,7 +236,8 @@ def _journal(settings: Settings) -> Iterator[str]:
 def _screen_file(settings: Settings) -> Iterator[str]:
     display = settings.display
     if display.driver is DisplayDriver.FILE and display.device is not None:
-        wrong = _not_writable(display.device.parent)
+        folder = display.device.parent
+        wrong = _not_writable(folder) if folder.exists() else "is not there: make it"
         if wrong:
             yield f"[display] device = {display.device}: its folder {wrong}"
 

@@ -66,7 +66,7 @@ def orders(state: str | None, since: datetime | None, as_csv: bool, config: Path
     """List the orders in the journal, newest first."""
     settings = load_kiosk_or_exit(config)
     from kiosk.database import DatabaseError
-    from kiosk.journal import read_orders
+    from kiosk.journal import JOURNAL_FILE, read_orders
     from kiosk.orders import OrderState
 
     known = [each.value for each in OrderState]
@@ -75,7 +75,10 @@ def orders(state: str | None, since: datetime | None, as_csv: bool, config: Path
     try:
         found = read_orders(settings.data_dir, [OrderState(state)] if state else [], since)
     except DatabaseError as error:
-        raise click.ClickException(str(error)) from error
+        if (settings.data_dir / JOURNAL_FILE).exists():
+            raise click.ClickException(str(error)) from error
+        click.echo(f"there is no journal in {settings.data_dir} yet: this machine has never run", err=True)
+        found = []
     if as_csv:
         _print_csv(found)
     else:

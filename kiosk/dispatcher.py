@@ -18,7 +18,7 @@ from kiosk.clock import Clock
 from kiosk.database import DatabaseError
 from kiosk.journal import Journal, View
 from kiosk.orders import Channel, Order, OrderState, TransitionRefused
-from kiosk.records import Change, SlotChange, SlotRecord, Step
+from kiosk.records import IN_DOUBT, Change, SlotChange, SlotRecord, Step
 from kiosk.refunds import to_refunding
 from kiosk.settings import InDoubt, Settings, Slot
 from kiosk.waiting import happens
@@ -28,7 +28,6 @@ RETRY_SECONDS = 2.0  # after a write that failed (disk full), and the sweep for 
 OVERDUE_SECONDS = 30.0  # a driver ends every vend within its vend_timeout; this much later it has broken its word
 
 CHOICE_OVER = "what was chosen at the keypad was not waited for any more"
-IN_DOUBT = "in_doubt"  # the fault of a slot whose coil may stand half-way: a person looks before it turns again
 
 _log = logging.getLogger(__name__)
 
@@ -148,9 +147,12 @@ class Dispatcher:
             result = await self._turn(Vend(slot, None))
 
             def book(record: SlotRecord) -> SlotRecord:
-                if result.outcome is Outcome.NOT_DELIVERED:
-                    return replace(record, stock=record.stock + taken)
-                return record
+                if result.outcome is Outcome.DELIVERED:
+                    return record
+                if result.outcome is Outcome.UNKNOWN:
+                    return replace(record, fault=IN_DOUBT)
+                record = replace(record, stock=min(record.stock + taken, slot.capacity))
+                return record if result.cause is Cause.NOT_TAKEN else replace(record, fault=result.detail)
 
             await self._journal.change_slot(slot_id, f"test_vend_{result.outcome.value}", who, book)
         return result
@@ -301,13 +303,13 @@ class Dispatcher:
                     change = SlotChange(slot, stock_delta=-view.slots[slot].stock)
                     return Step(replace(order, slot=None, evidence=None), "not_delivered", detail, (change,))
                 case Cause.SLOT:
-                    change = SlotChange(slot, stock_delta=1, fault=result.detail)
+                    change = SlotChange(slot, stock_delta=self._room(view, slot), fault=result.detail)
                     return Step(replace(order, slot=None, evidence=None), "not_delivered", detail, (change,))
                 case Cause.CHOICE_GONE:
-                    change = SlotChange(slot, stock_delta=1)
+                    change = SlotChange(slot, stock_delta=self._room(view, slot))
                     return Step(to_refunding(order, result.detail), "not_delivered", detail, (change,))
                 case Cause.MACHINE | None:
-                    change = SlotChange(slot, stock_delta=1, fault=result.detail)
+                    change = SlotChange(slot, stock_delta=self._room(view, slot), fault=result.detail)
                     return Step(to_refunding(order, result.detail), "not_delivered", detail, (change,))
 
         changed = await self._until_durable(order.out_trade_no, decide)
@@ -344,12 +346,20 @@ class Dispatcher:
         await self._give_up(order, f"nobody can tell whether it was delivered: {order.reason}")
 
     async def _give_up(self, order: Order, reason: str) -> None:
-        def decide(order: Order, _: View) -> Step | None:
+        def decide(order: Order, view: View) -> Step | None:
             if order.state not in (OrderState.PAID, OrderState.DISPENSING, OrderState.IN_DOUBT):
                 return None
-            return _refund_step(order, reason)
+            # The money goes back, and so does a unit that the order still holds.
+            holds = order.slot if order.state is OrderState.DISPENSING else None
+            changes = () if holds is None else (SlotChange(holds, stock_delta=self._room(view, holds)),)
+            return Step(to_refunding(order, reason), "refunding", {"reason": reason}, changes)
 
         await self._until_durable(order.out_trade_no, decide)
+
+    def _room(self, view: View, slot_id: str) -> int:
+        """How much of a unit that a vend took comes back to the books: nothing where they are full already."""
+        slot = self._settings.slot(slot_id)
+        return 1 if slot is None or view.slots[slot_id].stock < slot.capacity else 0
 
     async def _until_durable(self, out_trade_no: str, decide: Callable[[Order, View], Step | None]) -> Order:
         """Write what has happened in the world; it cannot be taken back, so a full disk only delays it."""
@@ -378,10 +388,3 @@ def _intent(slot: Slot, evidence: str) -> Callable[[Order, View], Step | None]:
         return Step(intent, "dispensing", {"attempt": attempts, "evidence": evidence}, (change,))
 
     return decide
-
-
-def _refund_step(order: Order, reason: str) -> Step:
-    """Give up on delivering: the money goes back, and so does a unit that the order still holds."""
-    holds = order.state is OrderState.DISPENSING and order.slot is not None
-    changes = (SlotChange(order.slot, stock_delta=1),) if holds and order.slot is not None else ()
-    return Step(to_refunding(order, reason), "refunding", {"reason": reason}, changes)

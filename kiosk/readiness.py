@@ -18,6 +18,7 @@ from kiosk.database import DatabaseError
 from kiosk.journal import Journal
 from kiosk.orders import OrderState
 from kiosk.payments.gateway import PaymentGateway
+from kiosk.records import IN_DOUBT
 from kiosk.settings import Settings
 from kiosk.shelf import Shelf, SlotState, slot_state
 from kiosk.troubles import TROUBLES
@@ -28,6 +29,8 @@ START_SECONDS = 10  # a board that has not answered for so long is not just star
 MIN_FREE_BYTES = 20 * 1024 * 1024  # a sale needs some kilobytes; below this the disk is about to fail us
 MAX_CLOCK_OFFSET_SECONDS = 300  # WeChat's own limit for a request's age; beyond it every expiry would be wrong
 REFUSED_SECONDS = 60  # how long a refusal of WeChat hides the codes before another order is tried
+# A machine of mode one that sells nothing has no other reason to ask WeChat anything, and must notice a dead network.
+QUIET = timedelta(seconds=30)
 KNOCK_SECONDS = 5  # while WeChat cannot be reached or the clock is wrong, and no order gives a reason to ask it
 FAILURES_UNTIL_UNREACHABLE = 2  # one lost packet hides no code
 CERTIFICATE_WARNING = timedelta(days=30)  # getting a new one takes a merchant some days
@@ -273,8 +276,9 @@ class Readiness:
     def _shelves(self) -> Iterable[_Finding]:
         for slot, record in self._shelf.slots():
             if slot_state(record) is SlotState.JAMMED:
+                kind = "slot_in_doubt" if record.fault == IN_DOUBT else "slot"
                 values = {"slot": slot.id, "fault": record.fault}
-                yield _Finding("slot", values, blocking=False, which=slot.id)
+                yield _Finding(kind, values, blocking=False, which=slot.id)
         for product in self._settings.products:
             slots = [record for slot, record in self._shelf.slots() if slot.product_id == product.id]
             if slots and all(slot_state(record) is SlotState.SOLD_OUT for record in slots):
@@ -329,7 +333,9 @@ class Readiness:
         """
         while True:
             reach = self._gateway.reachability
-            if reach.last_answer_at is None or reach.consecutive_failures or any(self._time()):
+            heard = reach.last_answer_at
+            quiet = heard is None or abs(self._clock.now() - heard) > QUIET
+            if quiet or reach.consecutive_failures or any(self._time()):
                 await self._gateway.query(f"{self._settings.kiosk.id}-knock", self._settings.wechatpay.app_id)
                 self.check()
             await asyncio.sleep(KNOCK_SECONDS)

@@ -15,6 +15,9 @@ from kiosk.orders import Channel, Order, OrderState
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+IN_DOUBT = "in_doubt"  # the fault of a slot whose coil may stand half-way: a person looks before it turns again
+
+
 @dataclass(frozen=True)
 class SlotRecord:
     """A slot's stock as the journal holds it. `fault`: why a technician has to look before it sells again."""

@@ -145,7 +145,9 @@ async def request_refund(journal: Journal, out_trade_no: str, who: str) -> Order
 
     def decide(order: Order, _: View) -> Step | None:
         if order.state not in REFUNDABLE:
-            raise RefundRefused(f"order {out_trade_no} is {order.state.value}: only a paid order can be refunded")
+            raise RefundRefused(
+                f"order {out_trade_no} is {order.state.value}: only a paid order can be refunded, and only once"
+            )
         reason = f"asked for by {who}"
         return Step(to_refunding(order, reason), "refund_requested", {"who": who})
 

@@ -105,6 +105,12 @@ TROUBLES: Mapping[str, Trouble] = {
         "货道 {slot} 已停售：{fault}",
         "查看并清理货道，试出货，然后点“已排除故障”。",
     ),
+    "slot_in_doubt": Trouble(
+        "Slot {slot} is off sale: nobody can tell whether its last goods came out",
+        "Look whether goods stand half-way or lie in the tray, free the slot, then say that it is cleared.",
+        "货道 {slot} 已停售：无法确认上次是否出货",
+        "查看商品是否卡在中途或落在取货口，清理货道，然后点“已排除故障”。",
+    ),
     "sold_out": Trouble("{name_en} is sold out", "Fill it up.", "{name} 已售罄", "请补货。"),
     "refund_failed": Trouble(
         "{count} refund(s) need a person",

@@ -24,7 +24,7 @@ QUICK_LINK = LinkTiming(first_retry_seconds=0.05, longest_retry_seconds=0.1)
 QUICK_MASTER = MasterTiming(
     answer_seconds=0.5, quiet_seconds=0.1, poll_seconds=0.05, watch_seconds=0.01, blind_seconds=5, recall_seconds=1
 )
-QUICK = XyTiming(not_taken_seconds=0.6, recall_seconds=1.5)
+QUICK = XyTiming(not_taken_seconds=0.6, recall_seconds=1.5, listen_seconds=0.5)
 
 
 async def wait_until(condition: Callable[[], object], what: str, limit_seconds: float = 10.0) -> None:

@@ -200,21 +200,25 @@ class XyDispenser:
             self._counts.pop(address, None)
 
     async def recall(self, address: int, evidence: str) -> VendResult:
-        """See `Dispenser`. Only a sales counter can tell, and only if it moved: a turn that was cut off drops too.
+        """See `Dispenser`. A late 04 for the selection tells, as the motor may still turn.
 
-        A late 04 for the selection, heard while waiting for the counter, tells as well.
+        So does a sales counter, but only if it moved: a turn that was cut off drops too.
         """
         if self._order is not None or self._recall is not None:
             raise RuntimeError("a vend or a recall is open already; this board is asked one thing at a time")
         frame, before = _read_evidence(evidence)
-        if frame is None or frame != self._followed.get(address):
-            # Another process gave that order, perhaps a moment ago: its result may still come.
+        foreign = frame is None or frame != self._followed.get(address)
+        if foreign:  # another process gave that order, perhaps a moment ago: its result may still come
             self._expect_late_result(address)
-        if not self._sales_counter:
-            return VendResult(Outcome.UNKNOWN, "an XY board without a usable sales counter cannot tell afterwards")
-        if before is None:
+        if self._sales_counter and before is not None:
+            return await self._consult_counter(address, before, self._timing.recall_seconds)
+        if foreign:
+            result = await self._listen_for_result(address)
+            if result is not None:
+                return result
+        if self._sales_counter:
             return VendResult(Outcome.UNKNOWN, "the sales count before the vend was not known")
-        return await self._consult_counter(address, before, self._timing.recall_seconds)
+        return VendResult(Outcome.UNKNOWN, "an XY board without a usable sales counter cannot tell afterwards")
 
     # An order's life.
 
@@ -265,6 +269,18 @@ class XyDispenser:
     def _expect_late_result(self, address: int) -> None:
         """Take no order for this selection until its result came, the board rebooted, or its time is over twice."""
         self._unsettled[address] = asyncio.get_running_loop().time() + self._vend_timeout_seconds
+
+    async def _listen_for_result(self, address: int) -> VendResult | None:
+        """The result that a board sends when its motor stops; None if it does not, or has started anew meanwhile."""
+        recall = self._recall = _Recall(address)
+        try:
+            async with asyncio.timeout(min(self._timing.listen_seconds, self._vend_timeout_seconds)):
+                await recall.heard.wait()
+        except TimeoutError:
+            self._expect_late_result(address)
+        finally:
+            self._recall = None
+        return recall.result
 
     async def _consult_counter(self, address: int, before: int, seconds: float) -> VendResult:
         loop = asyncio.get_running_loop()
@@ -381,6 +397,8 @@ class XyDispenser:
         self._unsettled.clear()  # a board that has started anew has nothing left to report
         self._counts.clear()
         self._count_question = None
+        if self._recall is not None:
+            self._recall.heard.set()
         order = self._order
         if order is None or not order.errand.writes:
             return  # not written yet: it will be, once the board is synchronised again

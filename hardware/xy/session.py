@@ -48,6 +48,9 @@ class XyTiming:
     ask_status_seconds: float = 10.0
     # How long `recall` waits for the board's sales counter: reconnecting takes 0.5 s, synchronising about 1 s.
     recall_seconds: float = 10.0
+    # How long `recall` listens for the result of a vend that another process began, where no counter can tell: a coil
+    # turns for 2 to 10 s, and nobody's money waits for longer than a minute after a restart.
+    listen_seconds: float = 20.0
     # A count older than this says nothing about the moment before a vend: someone may have sold by the keypad.
     count_valid_seconds: float = 120.0
 

@@ -85,6 +85,10 @@ class SlotHandler(Guarded):
         if type(stock) is not int or not 0 <= stock <= slot.capacity:
             raise Refused("bad_stock", slot=slot.id, capacity=slot.capacity)
 
+        vend = self.site.dispatcher.vend
+        if vend is not None and vend.slot.id == slot.id:
+            raise Refused("board_busy", slot=slot.id)  # nobody can count what is about to fall
+
         def change(record: SlotRecord) -> SlotRecord:
             if seen is not None and seen != record.stock:
                 raise Refused("stale", slot=slot.id, seen=seen, stock=record.stock)

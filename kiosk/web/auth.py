@@ -172,7 +172,8 @@ class Doorkeeper:
         """Whether an Authorization header carries the configured bearer token."""
         if self._api_token is None:
             return False
-        return hmac.compare_digest(header.encode(), f"Bearer {self._api_token}".encode())
+        scheme, _, token = header.partition(" ")  # the scheme in any case: RFC 9110, 11.1
+        return scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), self._api_token.encode())
 
     def _verify(self, given: str) -> bool:
         return password.verify(self._load(), given)

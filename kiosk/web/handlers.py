@@ -146,7 +146,7 @@ class Guarded(Handler):
 
     def number(self, name: str, otherwise: int, least: int, most: int) -> int:
         """A whole number of the query; refuses with 400 what is none or out of range."""
-        text = self.get_query_argument(name, str(otherwise))
+        text = self.get_query_argument(name, "") or str(otherwise)
         if re.fullmatch("[0-9]{1,6}", text) is None or not least <= int(text) <= most:
             raise Refused("bad_number", name=name, least=least, most=most)
         return int(text)

@@ -11,6 +11,7 @@ import ipaddress
 import json
 import logging
 import mimetypes
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -292,14 +293,11 @@ class OrdersHandler(_CustomerHandler):
 
     async def get(self) -> None:
         """List them."""
-        before = self.get_query_argument("before", None)
-        try:
-            limit = int(self.get_query_argument("limit", str(DEFAULT_ORDERS)))
-        except ValueError:
-            limit = 0
-        if not 1 <= limit <= MAX_ORDERS:
+        before = self.get_query_argument("before", "") or None
+        limit = self.get_query_argument("limit", "") or str(DEFAULT_ORDERS)
+        if re.fullmatch("[0-9]{1,4}", limit) is None or not 1 <= int(limit) <= MAX_ORDERS:
             raise Refused("bad_request", words=f"limit is a number from 1 to {MAX_ORDERS}")
-        orders = await self.counter.journal.orders_of_customer(self.openid, before=before, limit=limit)
+        orders = await self.counter.journal.orders_of_customer(self.openid, before=before, limit=int(limit))
         self.finish({"orders": [self.view(order) for order in orders]})
 
 

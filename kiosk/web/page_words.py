@@ -138,9 +138,10 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "The books say that the goods dropped. Send {amount} back all the same? Order ending in {claim}. No undo.",
         "账面显示商品已出货。仍要将 {amount} 退回顾客微信吗？订单尾号 {claim}。此操作无法撤销。",
     ),
+    "fault.in_doubt": ("Nobody can tell whether the last goods came out.", "无法确认上次是否出货。"),
     "delivered": ("The goods came out", "商品已取到"),
     "ask_delivered": (
-        "You have seen that the goods came out? The order ending in {claim} is sold. The customer gets no money back.",
+        "You saw that the goods came out? The order ending in {claim} is sold. The customer gets no money back.",
         "您已确认商品出货：将尾号 {claim} 的订单登记为已售出，不退款。",
     ),
     "delivered_booked": ("The order ending in {claim} is booked as sold.", "尾号 {claim} 的订单已登记为已售出。"),

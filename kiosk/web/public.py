@@ -88,13 +88,38 @@ class RefundHandler(_XmlHandler):
             self.finish(SUCCESS_REPLY)
 
 
-class HealthHandler(web.RequestHandler):
+class _PlainHandler(web.RequestHandler):
+    """Says as little as can be."""
+
+    def set_default_headers(self) -> None:
+        """Name nothing but the content."""
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.set_header("Server", SERVER_NAME)
+
+    def check_xsrf_cookie(self) -> None:
+        """Nothing here changes anything."""
+
+    def write_error(self, status_code: int, **_: object) -> None:  # noqa: ARG002 - the signature is Tornado's
+        """The reason alone."""
+        self.finish(self._reason)
+
+
+class HealthHandler(_PlainHandler):
     """Whether anybody is there."""
 
     def get(self) -> None:
         """Say ok."""
-        self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.finish("ok")
+
+    head = get
+
+
+class _NothingHandler(_PlainHandler):
+    """Every other address."""
+
+    def prepare(self) -> None:
+        """There is nothing here."""
+        raise web.HTTPError(404)
 
 
 def public_application(cashier: Cashier, inbound: Inbound, counter: Counter | None) -> web.Application:
@@ -107,5 +132,6 @@ def public_application(cashier: Cashier, inbound: Inbound, counter: Counter | No
             (r"/wxpay/refund-notify", RefundHandler, parts),
             (r"/healthz", HealthHandler),
             *([] if counter is None else miniprogram_routes(counter)),
-        ]
+        ],
+        default_handler_class=_NothingHandler,
     )

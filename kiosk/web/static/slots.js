@@ -69,7 +69,7 @@ function showSheet() {
   const slot = slotOf(open);
   if (!slot) { $("sheet").close(); return; }
   $("sheet-state").replaceChildren(chip("slot_state", stateOf(slot)), node("span", { textContent: w("of", slot) }));
-  $("sheet-fault").textContent = slot.fault ?? "";
+  $("sheet-fault").textContent = slot.fault === "in_doubt" ? w("fault.in_doubt") : slot.fault ?? "";
   $("free").hidden = slot.state !== "jammed";
   $("switch-slot").textContent = w(slot.state === "disabled" ? "enable" : "disable");
 }

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -251,13 +252,35 @@ class TestHazard3Repeats:
 
 
 class TestHazard4And6Recall:
-    async def test_without_a_counter_a_recall_is_unknown_at_once(self, bench: BenchMaker) -> None:
+    async def test_without_a_counter_a_recall_is_unknown(self, bench: BenchMaker) -> None:
         """No query of the protocol tells what became of an order."""
         made = await bench()
         evidence = made.dispenser.prepare(1)
         ended = await made.dispenser.recall(1, evidence)
         assert ended.outcome is Outcome.UNKNOWN
         assert "cannot tell" in ended.detail
+
+    @pytest.mark.parametrize(
+        ("status", "outcome"), [(2, Outcome.DELIVERED), (3, Outcome.NOT_DELIVERED)], ids=["dropped", "jammed"]
+    )
+    async def test_a_motor_that_still_turns_is_waited_for(
+        self, hand_bench: HandBenchMaker, status: int, outcome: Outcome
+    ) -> None:
+        """The process before died in mid-vend, this one came quickly: the board's own result settles it."""
+        made = await hand_bench(timing=replace(QUICK, listen_seconds=30), vend_timeout_seconds=30)
+        recall = asyncio.create_task(made.dispenser.recall(3, '{"packno":1,"frame":"fafb","count":null}'))
+        await made.board.poll()
+        made.board.send(dispensing(5, 3))
+        made.board.send(result(6, 3, status))
+        assert (await recall).outcome is outcome
+
+    async def test_a_board_that_starts_anew_has_no_result_to_wait_for(self, hand_bench: HandBenchMaker) -> None:
+        """Its memory is gone with its motor's turn: UNKNOWN at once."""
+        made = await hand_bench(timing=replace(QUICK, listen_seconds=3000), vend_timeout_seconds=3000)
+        recall = asyncio.create_task(made.dispenser.recall(3, '{"packno":1,"frame":"fafb","count":null}'))
+        await made.board.poll()
+        made.board.send(Frame(Command.SYNC, 1))
+        assert (await recall).outcome is Outcome.UNKNOWN
 
     async def test_a_counter_that_moved_proves_the_delivery(self, bench: BenchMaker) -> None:
         """The result was lost, the counter went up by one: DELIVERED."""
