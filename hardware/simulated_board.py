@@ -89,6 +89,8 @@ class SimulatedBoard(abc.ABC):
         self.motor_seconds = motor_seconds
         self.identity = identity
         self.link = link
+        # What can be done at this kind of board besides faults, by the word that is typed for it.
+        self.own_words: dict[str, Callable[[str], object]] = {}
         self._slots = tuple(slots)
         self._ledger = ledger
         self._on_event = on_event

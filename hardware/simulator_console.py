@@ -53,11 +53,18 @@ def obey(board: SimulatedBoard, line: str) -> str:
                 board.replug()
             case "damage":
                 board.damage_next(Damage(argument))
+            case _ if word in board.own_words:
+                board.own_words[word](argument)
             case _:
-                return HELP
+                return _help(board)
     except ValueError:
-        return HELP
+        return _help(board)
     return ""
+
+
+def _help(board: SimulatedBoard) -> str:
+    own = ", ".join(board.own_words)
+    return f"{HELP}\nalso: {own}" if own else HELP
 
 
 async def run_board(name: str, make: Callable[[Callable[[BoardEvent], None]], SimulatedBoard], typed: TextIO) -> None:

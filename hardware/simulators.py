@@ -17,6 +17,10 @@ def make_board(protocol: str, link: Path | None, on_event: Callable[[BoardEvent]
             from hardware.xy.simulator import XyBoard
 
             return XyBoard(link=link, on_event=on_event)
+        case "mdb":
+            from hardware.mdb.simulator import MdbMachine
+
+            return MdbMachine(link=link, on_event=on_event)
         case "modbus-relay":
             from hardware.modbus.simulator import RelayBoard
 

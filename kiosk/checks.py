@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from PIL import Image, UnidentifiedImageError
 
 from display.fonts import NO_FONT, find_font, missing_glyphs
-from display.pictures import MAX_PICTURE_BYTES, MAX_PICTURE_PIXELS
+from display.pictures import MAX_PICTURE_BYTES, MAX_PICTURE_PIXELS, PictureError, open_picture
+from display.slideshow import files_in
 from hardware.dispenser import Status
 from hardware.serial_link import check_port
 from kiosk.clock import Clock, SystemClock
@@ -50,13 +51,14 @@ def check(settings: Settings, clock: Clock | None = None) -> list[str]:
         *_certificate(settings, now),
         *_products(settings),
         *_pictures(settings),
+        *_idle_pictures(settings),
         *_fonts(settings),
         *_data_dir(settings),
         *_journal(settings),
         *_screen_file(settings),
     ]
     if not machine_is_running(settings):
-        findings += [*_serial_port(settings), *_framebuffer(settings), *_listeners(settings)]
+        findings += [*_serial_port(settings), *_screen(settings), *_listeners(settings)]
     return findings
 
 
@@ -176,6 +178,24 @@ def _pictures(settings: Settings) -> Iterator[str]:
             yield f"{start} is damaged: {error}"
 
 
+def _idle_pictures(settings: Settings) -> Iterator[str]:
+    folder = settings.display.idle_folder
+    if folder is None:
+        return
+    try:
+        files = files_in(folder)
+    except OSError as error:
+        yield f"[display] idle_folder = {folder}: cannot be read: {error.strerror}"
+        return
+    if not files:
+        yield f"[display] idle_folder = {folder}: there is no picture in it; put PNG or JPEG files into it"
+    for file in files:
+        try:
+            open_picture(file)
+        except PictureError as error:
+            yield f"[display] idle_folder: {error}; it is skipped"
+
+
 def _fonts(settings: Settings) -> Iterator[str]:
     if find_font() is None:
         yield NO_FONT
@@ -261,16 +281,18 @@ async def _board_status(settings: Settings) -> Status:
     return status
 
 
-def _framebuffer(settings: Settings) -> Iterator[str]:
-    if settings.display.driver is not DisplayDriver.FRAMEBUFFER:
+def _screen(settings: Settings) -> Iterator[str]:
+    display = settings.display
+    if display.driver not in {DisplayDriver.FRAMEBUFFER, DisplayDriver.WINDOW}:
         return
-    from display.screen import ScreenError  # noqa: PLC0415 - only for a framebuffer: it loads the whole machine
+    from display.screen import ScreenError  # noqa: PLC0415 - only for a real screen: it loads the whole machine
     from kiosk.machine import screen_opener  # noqa: PLC0415 - as above
 
     try:
         screen_opener(settings)().close()
     except ScreenError as error:
-        yield f"[display] device = {settings.display.device}: {error}"
+        key = f"device = {display.device}" if display.driver is DisplayDriver.FRAMEBUFFER else "driver = window"
+        yield f"[display] {key}: {error}"
 
 
 def _listeners(settings: Settings) -> Iterator[str]:

@@ -18,7 +18,7 @@ import click
 from kiosk import __version__, cli_books, cli_reconcile
 from kiosk.cli_config import BAD_INI, exit_with, load_or_exit, with_config
 
-SIMULATED_PROTOCOLS = ("xy", "modbus-relay", "modbus-zdm8", "tcn")  # what `hardware.simulators` can make
+SIMULATED_PROTOCOLS = ("xy", "modbus-relay", "modbus-zdm8", "tcn", "mdb")  # what `hardware.simulators` can make
 PRINTED_MODULE_PIXELS = 16  # some 900 pixels in all: sharp at 300 dpi on a label of 7 cm
 
 

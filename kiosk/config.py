@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import ipaddress
 import os
 import re
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from kiosk.settings import (
     InDoubt,
     KioskSettings,
     ListenAddress,
+    MdbSettings,
     MiniProgramSettings,
     ModbusProfile,
     ModbusSettings,
@@ -33,13 +35,13 @@ from kiosk.settings import (
 
 SECTIONS = ("kiosk", "wechatpay", "miniprogram", "callbacks", "web", "display", "dispenser")
 DRIVER_SECTIONS = ("xy", "modbus", "tcn", "mdb")  # each only with that driver
-DRIVERS_TO_COME = (DispenserDriver.MDB,)
 BAUDRATES = (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400)
 ADDRESSES: dict[object, tuple[int, int]] = {  # how each board numbers its slots: lowest, highest
     DispenserDriver.XY: (1, 1000),
     ModbusProfile.RELAY: (0, 255),
     ModbusProfile.ZDM8: (0, 99),
     DispenserDriver.TCN: (1, 80),
+    DispenserDriver.MDB: (0, 65534),  # MDB/ICP 4.2, 7.4: FFFF means that the machine does not tell
 }
 ADDRESSES_OF_OTHERS = (0, 65535)
 MODBUS_KEYS = {  # those that only one profile has
@@ -51,10 +53,12 @@ MODBUS_KEYS = {  # those that only one profile has
 MAX_SECRET_BYTES = 4096  # no key or token is longer; a larger file is some other file
 MAX_PRICE_FEN = 50_000_00  # no vending machine sells dearer: a larger figure is a slip
 SCREEN_PIXELS = (320, 4096)  # smallest and largest side that the painter lays out
+MAX_SCREEN_LINK = 150  # with the machine's id its code is as large as one of mode one, which any screen shows
 API_KEY_LENGTH = 32  # WeChat Pay v2 demands exactly this
 WECHAT_API = "https://api.mch.weixin.qq.com"
 WECHAT_BACKUP_API = "https://api2.mch.weixin.qq.com"
 APP_ID = {"pattern": "wx[0-9A-Za-z]{1,30}", "right": "wx and the letters and digits that WeChat gave"}
+PROXY = "the address of the reverse proxy, such as 10.0.0.2"
 ANYTHING = {"pattern": r".{1,64}", "right": "1 to 64 characters"}
 
 
@@ -75,6 +79,11 @@ class _Language(enum.Enum):
 class _Repeat(enum.Enum):
     NEVER = "never"
     VENDOR = "vendor"
+
+
+class _MdbAddress(enum.Enum):
+    FIRST = "0x10"
+    SECOND = "0x60"
 
 
 class _Proof(enum.Enum):
@@ -106,6 +115,7 @@ def load(path: Path) -> Settings:
         wechatpay=_wechatpay(reading),
         miniprogram=_miniprogram(reading) if "miniprogram" in ini else None,
         callbacks=_listen(ini.section("callbacks"), "127.0.0.1:8000"),
+        proxy=_proxy(ini.section("callbacks")),
         web=_web(reading),
         display=_display(ini.section("display")),
         dispenser=(dispenser := _dispenser(ini)),
@@ -131,6 +141,16 @@ def load_password_file(path: Path) -> Path:
     if wrong:
         raise ConfigError(wrong)
     return file
+
+
+def load_kiosk(path: Path) -> KioskSettings:
+    """Only [kiosk], for commands that look at the books: no secret is needed for them, nor a finished ini."""
+    ini = _open(path)
+    settings = _kiosk(ini.section("kiosk"))
+    wrong = tuple(finding for finding in ini.findings if "[kiosk]" in finding)
+    if wrong:
+        raise ConfigError(wrong)
+    return settings
 
 
 def _open(path: Path) -> IniFile:
@@ -185,11 +205,16 @@ def _wechatpay(reading: _Reading) -> WeChatPaySettings:
 
 def _miniprogram(reading: _Reading) -> MiniProgramSettings:
     section = reading.ini.section("miniprogram")
+    screen_link = section.address("screen_link")
+    if screen_link is not None and len(screen_link) > MAX_SCREEN_LINK:
+        section.note(
+            "screen_link", f"must have {MAX_SCREEN_LINK} characters at most: a small screen has no room for more"
+        )
     return MiniProgramSettings(
         app_id=section.text("app_id", **APP_ID),
         app_secret=_secret_file(reading, section, "app_secret_file", required=True) or "",
         api_base=section.address("api_base", "https://api.weixin.qq.com"),
-        screen_link=section.address("screen_link"),
+        screen_link=screen_link,
     )
 
 
@@ -212,11 +237,19 @@ def _listen(section: Section, default: str) -> ListenAddress:
     return ListenAddress(*section.listen("listen", default))
 
 
+def _proxy(section: Section) -> str:
+    proxy = section.text("proxy", "127.0.0.1", pattern="[0-9A-Fa-f.:]+", right=PROXY)
+    try:
+        return str(ipaddress.ip_address(proxy))
+    except ValueError:
+        if re.fullmatch("[0-9A-Fa-f.:]+", proxy):  # what else is wrong was noted
+            section.note("proxy", f"must be {PROXY}", proxy)
+        return proxy
+
+
 def _display(section: Section) -> DisplaySettings:
     driver = section.choice("driver", DisplayDriver, DisplayDriver.FRAMEBUFFER)
     device = section.path("device", "/dev/fb0")
-    if driver is DisplayDriver.WINDOW:
-        section.note("driver", "is not part of this version; use framebuffer, file or none", driver.value)
     if driver is DisplayDriver.FILE and ("device" not in section or device.suffix != ".png"):
         section.note("device", "must name the picture that driver = file writes, ending in .png")
     size = section.text("size", "1080x1920", pattern="[0-9]{1,5}x[0-9]{1,5}", right="WIDTHxHEIGHT, such as 1080x1920")
@@ -224,35 +257,30 @@ def _display(section: Section) -> DisplaySettings:
     smallest, largest = SCREEN_PIXELS
     if not all(smallest <= side <= largest for side in (width, height)):
         section.note("size", f"must have sides from {smallest} to {largest} pixels", size)
+    whole = driver is DisplayDriver.WINDOW and "size" not in section
     return DisplaySettings(
         driver=driver,
         device=device if driver in {DisplayDriver.FRAMEBUFFER, DisplayDriver.FILE} else None,
-        width=width,
-        height=height,
+        width=0 if whole else width,
+        height=0 if whole else height,
         rotate=section.integer("rotate", 0, choices=(0, 90, 180, 270)),
+        idle_folder=section.path("idle_folder"),
+        idle_after_seconds=section.integer("idle_after", 60, low=10, high=3600),
     )
 
 
 def _dispenser(ini: IniFile) -> DispenserSettings:
     section = ini.section("dispenser")
     driver = section.choice("driver", DispenserDriver)
-    if driver in DRIVERS_TO_COME:
-        section.note(
-            "driver",
-            "is not part of this version; use xy, modbus or tcn, or fake for a machine without a board",
-            driver.value,
-        )
     port = section.raw("port")
     if port is not None and "://" not in port:
         port = str(section.path("port"))
-    if driver not in {DispenserDriver.FAKE, *DRIVERS_TO_COME} and "port" not in section:
+    if driver is not DispenserDriver.FAKE and "port" not in section:
         section.note("port", "is missing; it must be the serial port of the board, best one of /dev/serial/by-id")
     for name in DRIVER_SECTIONS:
         if name in ini and name != section.raw("driver"):
             ini.note(f"[{name}]: is only for [dispenser] driver = {name}; take it out")
             ini.section(name).forgive()
-    if driver in DRIVERS_TO_COME:
-        ini.section(driver.value).forgive()
     vend_timeout = section.integer("vend_timeout", 60, low=5, high=600)
     return DispenserSettings(
         driver=driver,
@@ -262,6 +290,7 @@ def _dispenser(ini: IniFile) -> DispenserSettings:
         xy=_xy(ini.section("xy")) if driver is DispenserDriver.XY else XySettings(),
         modbus=_modbus(ini.section("modbus"), vend_timeout) if driver is DispenserDriver.MODBUS else ModbusSettings(),
         tcn=_tcn(ini.section("tcn")) if driver is DispenserDriver.TCN else TcnSettings(),
+        mdb=_mdb(ini) if driver is DispenserDriver.MDB else MdbSettings(),
     )
 
 
@@ -295,6 +324,28 @@ def _modbus(section: Section, vend_timeout_seconds: int) -> ModbusSettings:
 
 def _tcn(section: Section) -> TcnSettings:
     return TcnSettings(drop_sensor=section.boolean("drop_sensor", default=True))
+
+
+def _mdb(ini: IniFile) -> MdbSettings:
+    section = ini.section("mdb")
+    pay = ini.section("wechatpay")
+    if pay.raw("native_mode") == NativeMode.ONE.value:
+        pay.note(
+            "native_mode", "must be two with [dispenser] driver = mdb: the code is made for what was chosen", "one"
+        )
+    if "miniprogram" in ini:
+        ini.note("[miniprogram]: take it out: with driver = mdb the customer chooses at the machine and nowhere else")
+    word = r"[A-Za-z0-9_-]+=[A-Za-z0-9_.-]+"
+    given = section.text(
+        "settings", "", pattern=rf"{word}( {word})*", right="NAME=VALUE, several separated by a blank"
+    )
+    pairs = (tuple(pair.split("=")) for pair in given.split()) if re.fullmatch(rf"{word}( {word})*", given) else ()
+    return MdbSettings(
+        address=int(section.choice("address", _MdbAddress, _MdbAddress.FIRST).value, 16),
+        currency=section.integer("currency", 156, low=1, high=999),
+        answer_within_seconds=section.integer("answer_within", 60, low=30, high=240),
+        bridge_settings=tuple((name, value) for name, value in pairs),
+    )
 
 
 def _products(ini: IniFile) -> tuple[Product, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from mdb_kit import mdb_bench
 
 from hardware.simulated_board import Damage
 from hardware.simulator_console import HELP, obey
@@ -47,6 +49,21 @@ async def test_each_word_is_a_fault(line: str, demanded: tuple[Any, ...]) -> Non
     assert obey(board, line) == ""
     assert board.demanded == [demanded]
     assert line.split(maxsplit=1)[0] in HELP
+
+
+async def test_the_words_of_one_kind_of_board(tmp_path: Path) -> None:
+    """A machine with a keypad takes choices, is cancelled, begins anew; the help names those words for it alone."""
+    async with mdb_bench(tmp_path) as here:
+        await here.ready()
+        assert obey(here.machine, "choose 3 4.50") == ""
+        assert here.machine.waits
+        assert obey(here.machine, "cancel") == ""
+        assert not here.machine.waits
+        assert obey(here.machine, "reset") == ""
+        assert not here.machine.can_choose
+        assert obey(here.machine, "choose") == obey(here.machine, "help")
+        assert "choose, cancel, reset" in obey(here.machine, "help")
+    assert obey(Recorder(), "help") == HELP
 
 
 async def test_the_faults_that_last() -> None:

@@ -276,3 +276,47 @@ class TestSerialPort:
             heard = process.communicate()[0]
         assert [expected in finding for finding in found] == [True] * bool(expected)
         assert "vend" not in heard
+
+
+class TestScreen:
+    def test_a_window_without_its_package(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What to install is said."""
+        monkeypatch.setitem(sys.modules, "pygame", None)
+        found = only_finding(folder, ("driver = none", "driver = window"))
+
+        assert found.startswith("[display] driver = window: the package pygame-ce")
+        assert "pip install pygame-ce" in found
+
+    def test_a_window_without_a_display(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Neither a desktop nor a screen of the board."""
+        for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
+            monkeypatch.delenv(name, raising=False)
+
+        assert "[display] driver = window: no screen for a window was found" in only_finding(
+            folder, ("driver = none", "driver = window")
+        )
+
+    def test_a_framebuffer_that_is_not_there(self, folder: Path) -> None:
+        """Its name, and where to look."""
+        found = only_finding(folder, ("driver = none", "driver = framebuffer\ndevice = fb7"))
+
+        assert found.startswith(
+            f"[display] device = {folder / 'fb7'}: the framebuffer {folder / 'fb7'} cannot be opened"
+        )
+
+    def test_idle_pictures(self, folder: Path) -> None:
+        """A folder that is missing, one without pictures, and each file that is none."""
+        change = ("driver = none", "driver = none\nidle_folder = idle")
+        idle = folder / "idle"
+
+        assert only_finding(folder, change) == (
+            f"[display] idle_folder = {idle}: cannot be read: No such file or directory"
+        )
+        idle.mkdir()
+        assert "there is no picture in it; put PNG or JPEG files into it" in only_finding(folder, change)
+        Image.new("RGB", (10, 10)).save(idle / "a.png")
+        assert findings(folder, change) == []
+        (idle / "b.gif").write_bytes(b"GIF89a")
+        assert only_finding(folder, change) == (
+            f"[display] idle_folder: the picture {idle / 'b.gif'} is neither PNG nor JPEG; it is skipped"
+        )

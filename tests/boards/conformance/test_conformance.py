@@ -128,7 +128,7 @@ class TestLine:
         bench.board.silent = True
         assert str(bench.port) in await bench.not_ready()
         refused = await bench.dispenser.vend(rig.slots[0])
-        assert (refused.outcome, refused.cause) == (Outcome.NOT_DELIVERED, Cause.NOT_TAKEN)
+        assert (refused.outcome, refused.cause) == (Outcome.NOT_DELIVERED, rig.not_now)
         bench.board.silent = False
         await bench.ready()
         assert told[0]
@@ -160,7 +160,7 @@ class TestLine:
         assert_true(ended, bench.drops(), rig.slots[0])
         assert len(bench.commands) == (phase != "idle")
         if phase == "idle":
-            assert ended.cause is Cause.NOT_TAKEN
+            assert ended.cause is rig.not_now
         else:  # the motor goes on, whoever watches
             await wait_until(bench.drops, "the item fell")
         dropped = len(bench.drops())
@@ -179,7 +179,7 @@ class TestLine:
         talker = asyncio.create_task(_babble(line, noise))
         await wait_until(lambda: "another kind" in dispenser.status.reason, "it was noticed")
         assert str(tmp_path / "board") in dispenser.status.reason
-        assert (await dispenser.vend(rig.slots[0])).cause is Cause.NOT_TAKEN
+        assert (await dispenser.vend(rig.slots[0])).cause is rig.not_now
         await dispenser.stop()
         talker.cancel()
         await asyncio.wait({talker})
@@ -216,7 +216,7 @@ class TestBoard:
         await stranger.start()
         await wait_until(lambda: "another board" in bench.dispenser.status.reason, "the stranger was recognised")
         assert known in bench.dispenser.status.reason
-        assert (await bench.dispenser.vend(rig.slots[0])).cause is Cause.NOT_TAKEN
+        assert (await bench.dispenser.vend(rig.slots[0])).cause is rig.not_now
         await stranger.stop()
         bench.board = bench.another_board()
         await bench.board.start()
