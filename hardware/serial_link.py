@@ -15,6 +15,7 @@ import logging
 import os
 import re
 import termios
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 # One read takes at most this much: 0.7 s of a 57600 baud line, more than any host lets pile up.
 READ_BYTES = 4096
 WRITE_SECONDS = 0.04  # only for what pyserial itself may write; `SerialLink.write` never waits
+LAST_BYTES_SECONDS = 0.1  # a frame of a hundred bytes at 9600 baud
 NETWORK = ("socket://", "rfc2217://")  # URLs that lead to a serial server
 
 
@@ -80,10 +82,17 @@ def open_port(port: str, baudrate: int) -> serial.SerialBase:
 
 
 def close_port(opened: serial.SerialBase) -> None:
-    """Close a port without waiting for bytes that nobody will take. May block: call it in a thread."""
+    """Close a port; its last bytes have a moment to go out, and are forgotten if nobody takes them.
+
+    May block: call it in a thread.
+    """
     if isinstance(opened, serial.Serial):
         with contextlib.suppress(OSError, termios.error):  # the device may be gone
-            opened.reset_output_buffer()
+            until = time.monotonic() + LAST_BYTES_SECONDS
+            while opened.out_waiting and time.monotonic() < until:
+                time.sleep(0.005)
+            if opened.out_waiting:
+                opened.reset_output_buffer()  # else the close itself would wait for them
     with contextlib.suppress(OSError):
         opened.close()
 
