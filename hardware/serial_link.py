@@ -12,8 +12,10 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 import re
 import termios
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 # One read takes at most this much: 0.7 s of a 57600 baud line, more than any host lets pile up.
 READ_BYTES = 4096
+WRITE_SECONDS = 0.04  # only for what pyserial itself may write; `SerialLink.write` never waits
+LAST_BYTES_SECONDS = 0.1  # a frame of a hundred bytes at 9600 baud
 NETWORK = ("socket://", "rfc2217://")  # URLs that lead to a serial server
 
 
@@ -36,9 +40,6 @@ class LinkTiming:
     # again is found within 10 s, and one that is gone for good costs nothing.
     first_retry_seconds: float = 0.5
     longest_retry_seconds: float = 10.0
-    # Frames are tens of bytes and the kernel buffers thousands: a write that waits at all means a dead line. It
-    # waits on the event loop, which nothing may hold up for longer than 50 ms.
-    write_timeout_seconds: float = 0.04
 
 
 def explain(port: str, error: Exception) -> str:
@@ -64,7 +65,7 @@ def lost(port: str) -> str:
     return f"the serial port {port} was lost: is the adapter plugged in?"
 
 
-def open_port(port: str, baudrate: int, write_timeout_seconds: float) -> serial.SerialBase:
+def open_port(port: str, baudrate: int) -> serial.SerialBase:
     """Open a port exclusively, for reads that do not wait. May block for seconds: call it in a thread.
 
     Raises OSError (pyserial's own errors are OSErrors) or ValueError; `explain` turns either into a sentence.
@@ -72,7 +73,7 @@ def open_port(port: str, baudrate: int, write_timeout_seconds: float) -> serial.
     if port.startswith(NETWORK) and not re.search(r":[0-9]+(/|\?|$)", port):
         raise ValueError("it must name host and port number, as in rfc2217://10.0.0.5:4001")
     opened = serial.serial_for_url(
-        port, baudrate=baudrate, timeout=0, write_timeout=write_timeout_seconds, exclusive=True, do_not_open=True
+        port, baudrate=baudrate, timeout=0, write_timeout=WRITE_SECONDS, exclusive=True, do_not_open=True
     )
     if not has_descriptor(opened):
         opened.timeout, opened.write_timeout = READ_WAIT_SECONDS, None  # its threads may wait
@@ -81,18 +82,39 @@ def open_port(port: str, baudrate: int, write_timeout_seconds: float) -> serial.
 
 
 def close_port(opened: serial.SerialBase) -> None:
-    """Close a port without waiting for bytes that nobody will take. May block: call it in a thread."""
+    """Close a port; its last bytes have a moment to go out, and are forgotten if nobody takes them.
+
+    May block: call it in a thread.
+    """
     if isinstance(opened, serial.Serial):
         with contextlib.suppress(OSError, termios.error):  # the device may be gone
-            opened.reset_output_buffer()
+            until = time.monotonic() + LAST_BYTES_SECONDS
+            while opened.out_waiting and time.monotonic() < until:
+                time.sleep(0.005)
+            if opened.out_waiting:
+                opened.reset_output_buffer()  # else the close itself would wait for them
     with contextlib.suppress(OSError):
         opened.close()
+
+
+def _put(opened: serial.SerialBase, data: bytes) -> None:
+    """Hand all bytes to the kernel without waiting; raises SerialTimeoutException if it does not take them.
+
+    Frames are tens of bytes and the kernel buffers thousands: where they do not fit, the line is dead. pyserial's own
+    `write` looks at a clock after it has written, and calls a busy computer's pause a line that is stuck.
+    """
+    try:
+        taken = os.write(opened.fileno(), data)
+    except BlockingIOError:
+        taken = 0
+    if taken < len(data):
+        raise serial.SerialTimeoutException("write timeout")
 
 
 def check_port(port: str, baudrate: int) -> str | None:
     """Open and close a port once: None if that worked, else a sentence that says what is wrong. Blocks."""
     try:
-        close_port(open_port(port, baudrate, LinkTiming.write_timeout_seconds))
+        close_port(open_port(port, baudrate))
     except (OSError, ValueError) as error:
         return explain(port, error)
     return None
@@ -165,7 +187,7 @@ class SerialLink:
             if self._threads is not None:
                 self._threads.write(data)
             else:
-                self._opened.write(data)
+                _put(self._opened, data)
         except (OSError, ValueError) as error:
             self._lose(error)
             return False
@@ -249,9 +271,7 @@ class SerialLink:
             await asyncio.shield(loop.run_in_executor(None, close_port, opened))
 
     async def _open(self) -> serial.SerialBase:
-        opening = asyncio.get_running_loop().run_in_executor(
-            None, open_port, self.port, self._baudrate, self._timing.write_timeout_seconds
-        )
+        opening = asyncio.get_running_loop().run_in_executor(None, open_port, self.port, self._baudrate)
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:

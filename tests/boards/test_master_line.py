@@ -154,7 +154,7 @@ class TestLoss:
         assert caught.value.sent
 
     async def test_a_line_that_takes_nothing_does_not_hold_up_the_loop(self, pair: Pair) -> None:
-        """A write that waits loses the port after 40 ms, and the question ends as one that may have been sent."""
+        """A write that does not fit loses the port at once; the question ends as one that may have been sent."""
         loop = asyncio.get_running_loop()
         pair.peer.line.stop_taking()
         slowest = 0.0

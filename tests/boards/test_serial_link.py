@@ -131,20 +131,19 @@ class TestLoss:
         for descriptor in taken:
             os.close(descriptor)
 
-    async def test_a_write_that_waits_loses_the_port_within_50_ms(self, adapter: Adapter, witness: Witness) -> None:
-        """A line that takes nothing is lost with its own sentence, and holds up the event loop for 40 ms."""
+    async def test_a_line_that_takes_nothing_is_lost_at_once(self, adapter: Adapter, witness: Witness) -> None:
+        """It is lost with its own sentence, and does not hold up the event loop."""
         witness.link.start()
         await wait_until(lambda: witness.link.is_up, "the port is open")
         adapter.line.stop_taking()
-        slowest_seconds = 0.0
         for _ in range(10_000):
             before = time.perf_counter()
             went_out = witness.link.write(bytes(64))
-            slowest_seconds = max(slowest_seconds, time.perf_counter() - before)
+            last_seconds = time.perf_counter() - before
             if not went_out:
                 break
         assert not witness.link.is_up
-        assert 0.03 < slowest_seconds < 0.1
+        assert last_seconds < 0.1
         await wait_until(lambda: len(witness.said) > 1, "the loss was told")
         assert "takes no more bytes" in witness.said[1]
         adapter.line.take_again()

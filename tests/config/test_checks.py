@@ -238,7 +238,7 @@ class TestSerialPort:
         board_end, host_end = os.openpty()
         try:
             port = os.ttyname(host_end)
-            opened = open_port(port, 57600, 1.0)
+            opened = open_port(port, 57600)
             change = ("driver = fake", f"driver = xy\nport = {port}")
             assert "is held by another program" in only_finding(folder, change)
             close_port(opened)
