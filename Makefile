@@ -1,6 +1,6 @@
 # Every target does all its own set-up: a virtual environment from the lock files, and the system packages that are missing.
 .DEFAULT_GOAL := help
-.PHONY: help demo test crash soak lint format picture measure lock setup setup-dev
+.PHONY: help demo test crash soak lint format picture bench lock deb audit setup setup-dev
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -31,11 +31,11 @@ format: setup-dev ## put the source into the form that lint asks for
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-picture: setup ## take the README's picture anew: the screen of the demo's machine
+picture: setup-dev ## take the README's pictures anew: the screen of the demo's machine, the technician's page
 	@$(BIN)/python docs/take_picture.py
 
-measure: setup-dev ## how long a payment takes to its answer and to the board, on this computer
-	@$(BIN)/python docs/measure.py
+bench: setup-dev ## this machine beside what people would use instead (docs/performance.md); six minutes
+	@$(BIN)/python -m bench
 
 # uv resolves for every platform and Python at once. The build tool is locked too: nothing is installed unchecked.
 COMPILE := $(BIN)/uv pip compile pyproject.toml - --universal --python-version 3.11 --generate-hashes --upgrade \
@@ -46,6 +46,14 @@ lock: setup-dev ## resolve the newest versions into requirements.lock and requir
 	@$(BIN)/pip install --quiet uv
 	@$(BUILD_TOOLS) | $(COMPILE) --extra window --output-file requirements.lock
 	@$(BUILD_TOOLS) | $(COMPILE) --extra window --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+deb: setup ## a Debian package for this computer's release and processor, in dist/
+	@sh packaging/deb.sh
+
+# In an environment of its own: the tool brings packages that the machine's locks do not know.
+audit: setup-dev ## ask the public database of advisories about every locked version
+	@[ -x .venv/audit/bin/pip-audit ] || { $(PYTHON) -m venv .venv/audit && .venv/audit/bin/pip install --quiet --quiet pip-audit; }
+	@$(BIN)/python packaging/audit.py .venv/audit/bin/pip-audit requirements-dev.lock
 
 setup:
 	@PYTHON='$(PYTHON)' sh .ci/setup.sh run

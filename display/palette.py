@@ -41,11 +41,12 @@ def disc(letter: str, key: str, side: int) -> Image.Image:
     """A coloured disc with a letter on it, RGBA, `side` pixels wide; the colour follows from `key`."""
     big = side * _SUPERSAMPLING
     colour = _DISCS[zlib.crc32(key.encode()) % len(_DISCS)]
-    image = Image.new("RGBA", (big, big))
-    draw = ImageDraw.Draw(image)
-    draw.ellipse((0, 0, big - 1, big - 1), fill=colour)
-    draw.text((big / 2, big / 2), letter, TEXT, font(round(big * 0.5)), anchor="mm")
-    return image.resize((side, side), Image.Resampling.LANCZOS)
+    shape = Image.new("L", (big, big))
+    ImageDraw.Draw(shape).ellipse((0, 0, big - 1, big - 1), fill=255)
+    image = Image.new("RGBA", (side, side), colour)
+    ImageDraw.Draw(image).text((side / 2, side / 2), letter, TEXT, font(round(side * 0.5)), anchor="mm")
+    image.putalpha(shape.reduce(_SUPERSAMPLING))
+    return image
 
 
 def grey(image: Image.Image) -> Image.Image:

@@ -18,7 +18,7 @@ from typing import Any
 from kiosk.clock import Clock
 from kiosk.database import DatabaseError
 from kiosk.errors import NotBelieved, NotForSale
-from kiosk.journal import Journal, SoldOut, View
+from kiosk.journal import Journal, SoldOut, UnknownOrder, View
 from kiosk.orders import UNPAID, Channel, Order, OrderState, new_out_trade_no
 from kiosk.payments.gateway import (
     Payment,
@@ -47,6 +47,9 @@ CODE_GRACE_SECONDS = 60
 OF_ONE_ORDER = frozenset({"ORDERPAID", "ORDERCLOSED", "OUT_TRADE_NO_USED"})
 LOCAL_IP = "127.0.0.1"  # NATIVE: the address of the machine that orders; it has no other that it knows of
 SWEEP_SECONDS = 5  # finds orders that another process (the command line) has changed
+ELSEWHERE_SECONDS = 300  # how often WeChat is asked whether a failed refund was made on the merchant platform instead
+
+Decide = Callable[[Order, View], Step | None]  # see `Journal.update`
 
 _log = logging.getLogger(__name__)
 
@@ -109,6 +112,7 @@ class Cashier:
     async def start(self) -> None:
         """Take up every order that is not finished, and go on looking for such orders."""
         self._spawn(self._sweep_forever())
+        self._spawn(self._look_elsewhere_forever())
 
     async def stop(self) -> None:
         """Stop following; what is under way at the gateway ends by itself and is taken up at the next start."""
@@ -345,21 +349,41 @@ class Cashier:
         Raises `NotBelieved` for one that does not fit its order; the order is then asked for at WeChat, whose own
         answer settles it. Raises `DatabaseError` when it could not be made durable.
         """
-        order = await self._journal.order(payment.out_trade_no)
-        if order is None:
-            raise NotBelieved(f"there is no order {payment.out_trade_no} here")
-        if order.transaction_id == payment.transaction_id:
-            return  # what can be read is already on the disk
-        if order.transaction_id is not None:
-            raise NotBelieved(f"order {order.out_trade_no} was paid by another transaction")
-        mismatch = self._mismatch(order, payment)
-        if mismatch is not None:
-            self._follow(order)
-            self._nudge(order.out_trade_no)
-            raise NotBelieved(mismatch)
-        await self._settle(payment)
+        doubted: list[Order] = []
+        settled = self._settled(payment)
+
+        # All in the one transaction: a storm of notifications costs each of them one turn of the writer, no more.
+        def decide(order: Order, view: View) -> Step | None:
+            if order.transaction_id not in (None, payment.transaction_id):
+                raise NotBelieved(f"order {order.out_trade_no} was paid by another transaction")
+            mismatch = None if order.transaction_id else self._mismatch(order, payment)
+            if mismatch is not None:
+                doubted.append(order)
+                raise NotBelieved(mismatch)
+            return settled(order, view)
+
+        try:
+            await self._update(payment, decide)
+        except UnknownOrder as error:
+            raise NotBelieved(f"there is no order {payment.out_trade_no} here") from error
+        except NotBelieved:
+            for order in doubted:
+                self._follow(order)
+                self._nudge(order.out_trade_no)
+            raise
 
     async def _settle(self, payment: Payment, *, refunded: bool = False) -> None:
+        """Take a payment that WeChat's own answer tells of; one that does not fit its order is refunded."""
+        await self._update(payment, self._settled(payment, refunded=refunded))
+
+    async def _update(self, payment: Payment, decide: Decide) -> None:
+        try:
+            await self._journal.update(payment.out_trade_no, decide)
+        except sqlite3.IntegrityError as error:
+            raise NotBelieved(f"the transaction {payment.transaction_id} belongs to another order") from error
+
+    def _settled(self, payment: Payment, *, refunded: bool = False) -> Decide:
+        """What a payment makes of its order: paid, to be refunded, or nothing if it was known."""
         late_after = self._settings.kiosk.dispense_within_seconds
         now = self._clock.now()
         wechat_now = now + timedelta(seconds=self._gateway.clock_offset_seconds or 0)
@@ -374,7 +398,7 @@ class Cashier:
                 paid_fen=payment.total_fen,
                 paid_at=payment.paid_at,
                 confirmed_at=now,
-                # Whose order it is stays: asked under the merchant's app id, WeChat may name the payer by another id.
+                # Whose order it is stays: only its customer may look at it.
                 openid=order.openid if order.channel is Channel.MINIPROGRAM else payment.openid or order.openid,
             )
             reason = self._mismatch(order, payment)
@@ -390,19 +414,14 @@ class Cashier:
                 return Step(paid, "paid", detail)
             return Step(to_refunding(paid, reason), "paid_not_to_be_dispensed", {**detail, "reason": reason})
 
-        try:
-            await self._journal.update(payment.out_trade_no, decide)
-        except sqlite3.IntegrityError as error:
-            raise NotBelieved(f"the transaction {payment.transaction_id} belongs to another order") from error
+        return decide
 
     def _mismatch(self, order: Order, payment: Payment) -> str | None:
         if payment.total_fen != order.amount_fen:
             return f"order {order.out_trade_no} costs {order.amount_fen} fen, {payment.total_fen} fen were paid"
         if payment.currency != "CNY":
             return f"order {order.out_trade_no} was paid in {payment.currency}, not in CNY"
-        # Orders of the mini-program are asked for under the merchant's app id, and answers may show either.
-        app_ids = {order.app_id, self._pay.app_id} if order.channel is Channel.MINIPROGRAM else {order.app_id}
-        if payment.app_id not in app_ids:
+        if payment.app_id != order.app_id:
             return f"order {order.out_trade_no} was paid under another app id"
         return None
 
@@ -486,6 +505,16 @@ class Cashier:
                     self._follow(order, ask_now=left_over)
                 left_over = False
             await asyncio.sleep(SWEEP_SECONDS)
+
+    async def _look_elsewhere_forever(self) -> None:
+        """Take orders off the technician's list whose money somebody has sent back on the merchant platform."""
+        while True:
+            await asyncio.sleep(ELSEWHERE_SECONDS)
+            try:
+                for order in await self._journal.orders_in([OrderState.REFUND_FAILED]):
+                    await self._refunds.ask_elsewhere(order)
+            except DatabaseError as error:
+                _log.error("failed refunds cannot be looked after: %s", error)
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import ipaddress
 import os
 import re
 from dataclasses import dataclass, field
@@ -57,6 +58,7 @@ API_KEY_LENGTH = 32  # WeChat Pay v2 demands exactly this
 WECHAT_API = "https://api.mch.weixin.qq.com"
 WECHAT_BACKUP_API = "https://api2.mch.weixin.qq.com"
 APP_ID = {"pattern": "wx[0-9A-Za-z]{1,30}", "right": "wx and the letters and digits that WeChat gave"}
+PROXY = "the address of the reverse proxy, such as 10.0.0.2"
 ANYTHING = {"pattern": r".{1,64}", "right": "1 to 64 characters"}
 
 
@@ -113,6 +115,7 @@ def load(path: Path) -> Settings:
         wechatpay=_wechatpay(reading),
         miniprogram=_miniprogram(reading) if "miniprogram" in ini else None,
         callbacks=_listen(ini.section("callbacks"), "127.0.0.1:8000"),
+        proxy=_proxy(ini.section("callbacks")),
         web=_web(reading),
         display=_display(ini.section("display")),
         dispenser=(dispenser := _dispenser(ini)),
@@ -138,6 +141,16 @@ def load_password_file(path: Path) -> Path:
     if wrong:
         raise ConfigError(wrong)
     return file
+
+
+def load_kiosk(path: Path) -> KioskSettings:
+    """Only [kiosk], for commands that look at the books: no secret is needed for them, nor a finished ini."""
+    ini = _open(path)
+    settings = _kiosk(ini.section("kiosk"))
+    wrong = tuple(finding for finding in ini.findings if "[kiosk]" in finding)
+    if wrong:
+        raise ConfigError(wrong)
+    return settings
 
 
 def _open(path: Path) -> IniFile:
@@ -222,6 +235,16 @@ def _password_file(section: Section) -> Path:
 
 def _listen(section: Section, default: str) -> ListenAddress:
     return ListenAddress(*section.listen("listen", default))
+
+
+def _proxy(section: Section) -> str:
+    proxy = section.text("proxy", "127.0.0.1", pattern="[0-9A-Fa-f.:]+", right=PROXY)
+    try:
+        return str(ipaddress.ip_address(proxy))
+    except ValueError:
+        if re.fullmatch("[0-9A-Fa-f.:]+", proxy):  # what else is wrong was noted
+            section.note("proxy", f"must be {PROXY}", proxy)
+        return proxy
 
 
 def _display(section: Section) -> DisplaySettings:

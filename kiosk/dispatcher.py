@@ -136,13 +136,20 @@ class Dispatcher:
         if not self._dispenser.status.ready:
             raise NotNow(self._dispenser.status.reason)
         async with self._board:
+            taken = 0
+
+            def take(record: SlotRecord) -> SlotRecord:
+                nonlocal taken
+                taken = min(1, record.stock)  # what the books think to be empty may be turned all the same
+                return replace(record, stock=record.stock - taken)
+
             # Taken from the stock before the motor turns: a cut in between must not leave it on the books.
-            await self._journal.change_slot(slot_id, "test_vend", who, _take_one)
+            await self._journal.change_slot(slot_id, "test_vend", who, take)
             result = await self._turn(Vend(slot, None))
 
             def book(record: SlotRecord) -> SlotRecord:
                 if result.outcome is Outcome.NOT_DELIVERED:
-                    return replace(record, stock=record.stock + 1)
+                    return replace(record, stock=record.stock + taken)
                 return record
 
             await self._journal.change_slot(slot_id, f"test_vend_{result.outcome.value}", who, book)
@@ -356,10 +363,6 @@ class Dispatcher:
     def _on_change(self, change: Change) -> None:
         if change.order is not None and change.order.state is OrderState.PAID:
             self._wake.set()
-
-
-def _take_one(record: SlotRecord) -> SlotRecord:
-    return replace(record, stock=max(0, record.stock - 1))
 
 
 def _intent(slot: Slot, evidence: str) -> Callable[[Order, View], Step | None]:

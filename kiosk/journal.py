@@ -31,10 +31,13 @@ from kiosk.records import (
     count_overdue,
     count_to_review,
     find_order,
+    from_micros,
     insert_order,
     marks,
     micros,
+    order_counts,
     page_of_orders,
+    read_changes,
     read_events,
     record_event,
     refund_began,
@@ -51,6 +54,8 @@ from kiosk.settings import Slot
 
 JOURNAL_FILE = "journal.sqlite"
 ALL_ORDERS = OrderFilter()
+SlotDecision = Callable[[SlotRecord], SlotRecord]
+EVENTS_THAT_TELL_THE_TIME = 1000  # some hours of sales: what a wrong clock once wrote is soon not among them any more
 MAX_ORDERS_A_PAGE = 500  # one answer of the API or one page; keeps an answer well under 200 ms
 
 _log = logging.getLogger(__name__)
@@ -138,7 +143,10 @@ class Journal:
                 if known is not None:
                     kind = "ordered_again" if order.channel is Channel.MINIPROGRAM else "scanned_again"
                     return [record_event(connection, Event(order.created_at, kind, {}, known.out_trade_no), known)]
-            if order.channel.reserves and units_available(connection, order.product_id, slots) < 1:
+            if (
+                order.channel.reserves
+                and not units_available(connection, {order.product_id: slots})[order.product_id]
+            ):
                 raise SoldOut(f"{order.product_id} is sold out")
             insert_order(connection, order)
             detail = {
@@ -174,7 +182,7 @@ class Journal:
                 check_transition(order, step.order.state)
             finished = now if step.order.state in FINAL else None
             changed = replace(step.order, updated_at=now, finished_at=finished)
-            update_order(connection, changed)
+            update_order(connection, order, changed)
             result.append(changed)
             detail = {"state": changed.state.value, **step.detail}
             changes = [
@@ -211,8 +219,9 @@ class Journal:
         )
 
     async def unsettled(self, after: timedelta) -> list[Order]:
-        """Orders that wait for a person: in doubt, not to be refunded, or under way for longer than `after`."""
-        return await self._database.read(lambda connection: unsettled_orders(connection, self._clock.now() - after))
+        """A page of those that wait for a person: in doubt, not to be refunded, under way for longer than `after`."""
+        moment = self._clock.now() - after
+        return await self._database.read(lambda connection: unsettled_orders(connection, moment, MAX_ORDERS_A_PAGE))
 
     async def count_overdue(self, after: timedelta) -> int:
         """How many orders are paid, vending or being refunded for longer than `after`."""
@@ -236,22 +245,31 @@ class Journal:
 
     async def counts(self) -> dict[OrderState, int]:
         """How many orders stand in each state; states without an order are left out."""
-
-        def work(connection: sqlite3.Connection) -> dict[OrderState, int]:
-            rows = connection.execute("SELECT state, count FROM order_counts WHERE count > 0")
-            return {OrderState(state): count for state, count in rows}
-
-        return await self._database.read(work)
+        return await self._database.read(order_counts)
 
     async def story(self, out_trade_no: str) -> list[Event]:
         """Everything that happened to an order, oldest first."""
         return await self._database.read(lambda connection: read_events(connection, out_trade_no))
+
+    async def changes(self, limit: int) -> list[Event]:
+        """What technicians and the machine itself did, newest first."""
+        return await self._database.read(lambda connection: read_changes(connection, limit))
 
     async def note(self, kind: str, detail: Mapping[str, Any], out_trade_no: str | None = None) -> None:
         """Write an event that changes nothing else."""
         await self._write(
             lambda connection: [record_event(connection, Event(self._clock.now(), kind, detail, out_trade_no))]
         )
+
+    async def newest_time(self) -> datetime | None:
+        """The latest time among the last events; None if nothing was written yet."""
+
+        def work(connection: sqlite3.Connection) -> datetime | None:
+            sql = "SELECT max(at) FROM (SELECT at FROM events ORDER BY id DESC LIMIT ?)"
+            (newest,) = connection.execute(sql, (EVENTS_THAT_TELL_THE_TIME,)).fetchone()
+            return None if newest is None else from_micros(newest)
+
+        return await self._database.read(work)
 
     # Stock -------------------------------------------------------------------------------------------------
 
@@ -261,13 +279,19 @@ class Journal:
 
     async def available(self, slots_by_product: Mapping[str, Sequence[str]]) -> dict[str, int]:
         """For each product the units that can be sold now: sellable stock less what is spoken for."""
+        return await self._database.read(lambda connection: units_available(connection, slots_by_product))
 
-        def work(connection: sqlite3.Connection) -> dict[str, int]:
-            return {
-                product: units_available(connection, product, slots) for product, slots in slots_by_product.items()
-            }
-
-        return await self._database.read(work)
+    async def shelf(
+        self, slots_by_product: Mapping[str, Sequence[str]]
+    ) -> tuple[Mapping[str, int], Mapping[str, SlotRecord], Mapping[OrderState, int]]:
+        """`available`, `slots` and `counts` in one turn of a reader: a payment's way to the board crosses less."""
+        return await self._database.read(
+            lambda connection: (
+                units_available(connection, slots_by_product),
+                all_slots(connection),
+                order_counts(connection),
+            )
+        )
 
     async def set_up_slots(self, planogram: Sequence[Slot]) -> None:
         """Make a record for each slot that is new in the ini: a new slot is taken to be full."""
@@ -286,25 +310,30 @@ class Journal:
 
         await self._write(work)
 
-    async def change_slot(
-        self, slot: str, kind: str, who: str, decide: Callable[[SlotRecord], SlotRecord]
-    ) -> SlotRecord:
-        """Change a slot's stock, fault or switch in one transaction, booked under `kind` and `who`."""
+    async def change_slots(self, slots: Sequence[str], kind: str, who: str, decide: SlotDecision) -> list[SlotRecord]:
+        """Change stock, fault or switch of slots in one transaction, booked under `kind` and `who`: all or none.
+
+        Raises `UnknownSlot`, and whatever `decide` raises; then nothing was changed.
+        """
 
         def work(connection: sqlite3.Connection) -> list[Change]:
-            before = all_slots(connection).get(slot)
-            if before is None:
-                raise UnknownSlot(slot)
-            after = decide(before)
-            now = self._clock.now()
-            store_slot(connection, after, now)
-            detail = {"who": who, "stock": after.stock}
-            event = Event(now, kind, detail, slot=slot, stock_delta=after.stock - before.stock)
-            return [replace(record_event(connection, event), slot=after)]
+            known, now = all_slots(connection), self._clock.now()
+            changes = []
+            for slot in slots:
+                if slot not in known:
+                    raise UnknownSlot(slot)
+                after = decide(known[slot])
+                store_slot(connection, after, now)
+                detail, delta = {"who": who, "stock": after.stock}, after.stock - known[slot].stock
+                event = Event(now, kind, detail, slot=slot, stock_delta=delta)
+                changes.append(replace(record_event(connection, event), slot=after))
+            return changes
 
-        change = (await self._write(work))[0]
-        assert change.slot is not None  # noqa: S101 - set two lines above
-        return change.slot
+        return [change.slot for change in await self._write(work) if change.slot is not None]
+
+    async def change_slot(self, slot: str, kind: str, who: str, decide: SlotDecision) -> SlotRecord:
+        """Change one slot: see `change_slots`."""
+        return (await self.change_slots([slot], kind, who, decide))[0]
 
     # Switches ----------------------------------------------------------------------------------------------
 

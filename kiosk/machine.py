@@ -25,6 +25,7 @@ from kiosk.database import DatabaseError
 from kiosk.dispatcher import Dispatcher
 from kiosk.journal import Journal
 from kiosk.keypad import KeypadSales
+from kiosk.lock import DataFolderLock
 from kiosk.metrics import Metrics
 from kiosk.miniprogram.login import Login
 from kiosk.payments.wechat.gateway import WeChatGateway
@@ -44,7 +45,7 @@ from kiosk.settings import (
 )
 from kiosk.shelf import Shelf
 from kiosk.storefront import Storefront
-from kiosk.web.local import local_application
+from kiosk.web.local import MAX_READ_BYTES, local_application
 from kiosk.web.miniprogram import Counter
 from kiosk.web.public import MAX_BODY_BYTES, public_application
 from kiosk.web.views import Site
@@ -68,7 +69,12 @@ class Machine:
         speaker = Speaker(settings.kiosk.language)
         miniprogram_app_id = None if settings.miniprogram is None else settings.miniprogram.app_id
         self.settings = settings
-        self.journal = Journal(settings.kiosk.data_dir, clock)
+        self._lock = DataFolderLock(settings.kiosk.data_dir)
+        try:
+            self.journal = Journal(settings.kiosk.data_dir, clock)
+        except DatabaseError:
+            self._lock.release()
+            raise
         self.gateway = WeChatGateway(
             settings.wechatpay,
             shop_name=settings.kiosk.name,
@@ -169,7 +175,7 @@ class Machine:
         self._metrics = Metrics(self._site)
         self._local = HTTPServer(
             local_application(self._site, self._metrics),
-            max_body_size=MAX_BODY_BYTES,
+            max_body_size=MAX_READ_BYTES,
             max_header_size=MAX_HEADER_BYTES,
             body_timeout=BODY_SECONDS,
             idle_connection_timeout=IDLE_CONNECTION_SECONDS,
@@ -269,6 +275,7 @@ class Machine:
         await self._public.close_all_connections()
         await self._local.close_all_connections()
         await self.journal.close()
+        self._lock.release()
 
 
 def run_machine(settings: Settings) -> int:
@@ -285,7 +292,7 @@ async def _run(settings: Settings) -> int:
     service = Service()
     try:
         machine = Machine(settings)
-    except DatabaseError as error:
+    except (DatabaseError, OSError) as error:
         _log.critical("%s", error)
         return 1
     try:

@@ -33,6 +33,8 @@ def merge(running: Settings, read: Settings) -> tuple[Settings, tuple[str, ...]]
             for name in _differences(section, getattr(running, section), getattr(read, section))
         )
     )
+    if running.proxy != read.proxy:
+        waiting += ("[callbacks] proxy",)
     return replace(running, products=read.products, slots=read.slots), waiting
 
 

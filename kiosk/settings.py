@@ -219,6 +219,9 @@ class Settings:
     dispenser: DispenserSettings
     products: tuple[Product, ...]  # in the order of the ini
     slots: tuple[Slot, ...]  # in the order of the ini
+    proxy: str = (
+        "127.0.0.1"  # [callbacks] proxy: whose X-Forwarded-For is believed; a loopback address means all of them
+    )
     secret_files: tuple[Path, ...] = ()  # what `kiosk check` wants readable by its owner only
 
     @property

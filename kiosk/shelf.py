@@ -78,9 +78,9 @@ class Shelf:
         """
         slots_by_product = _slots_by_product(settings)
         await self._journal.set_up_slots(settings.slots)
-        available, records = await self._journal.available(slots_by_product), await self._journal.slots()
+        found = await self._journal.shelf(slots_by_product)
         self._planogram, self._slots_by_product = settings.slots, slots_by_product
-        self.available, self.records = available, records
+        self.available, self.records, self.counts = found
         self._stale.set()
 
     def slots(self) -> list[tuple[Slot, SlotRecord]]:
@@ -90,9 +90,7 @@ class Shelf:
     async def refresh(self) -> None:
         """Look at the journal now: what was written before is seen. Raises `DatabaseError`."""
         async with self._looking:
-            self.available = await self._journal.available(self._slots_by_product)
-            self.records = await self._journal.slots()
-            self.counts = await self._journal.counts()
+            self.available, self.records, self.counts = await self._journal.shelf(self._slots_by_product)
         for listener in self._listeners:
             listener()
 

@@ -71,6 +71,11 @@ class Stage:
         self._page = 0
         self._turn_at = 0.0  # the loop's clock, as the next
         self._pattern_until = 0.0
+        self._picture_listeners: list[Callable[[], None]] = []
+
+    def on_picture(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever customers see something new."""
+        self._picture_listeners.append(listener)
 
     def repaint(self) -> None:
         """Look again at what is to be seen."""
@@ -130,6 +135,9 @@ class Stage:
                 )
                 pages = painted.pages
                 self._report(None)
+                if painted.changed:
+                    for listener in self._picture_listeners:
+                        listener()
                 ends = [self._turn_at] if pages > 1 else []
                 ends += [shot.until] if shot.until is not None else []
                 ends += [self._pattern_until] if pattern else []

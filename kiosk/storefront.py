@@ -98,6 +98,10 @@ class Storefront:
         self._settings = settings
         self._stage.paint_anew()
 
+    def on_picture(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever customers see something new."""
+        self._stage.on_picture(listener)
+
     def repaint(self) -> None:
         """Look again at what is to be seen."""
         self._stage.repaint()

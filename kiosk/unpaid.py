@@ -97,9 +97,11 @@ class Unpaid:
     async def ask(self, out_trade_no: str) -> bool:
         """Ask WeChat once; True when the order can change no more by being paid."""
         order = await self._journal.order(out_trade_no)
-        if order is not None and in_hand(order):
+        if order is None or order.state not in UNPAID:
+            return True  # a notification was quicker
+        if in_hand(order):
             return False  # nobody has its prepay_id: nobody can have paid it
-        match await self._gateway.query(out_trade_no):
+        match await self._gateway.query(out_trade_no, order.app_id):
             case Paid(payment, refunded):
                 await self._settle(payment, refunded=refunded)
                 return True
@@ -115,10 +117,10 @@ class Unpaid:
         order = await self._journal.order(out_trade_no)
         if order is None or order.state not in UNPAID:
             return True
-        answer = await self._gateway.close(out_trade_no)
+        answer = await self._gateway.close(out_trade_no, order.app_id)
         if isinstance(answer, Unclear):
             return False
-        match answer if isinstance(answer, Paid) else await self._gateway.query(out_trade_no):
+        match answer if isinstance(answer, Paid) else await self._gateway.query(out_trade_no, order.app_id):
             case Paid(payment, refunded):
                 await self._settle(payment, refunded=refunded)
                 return True

@@ -31,7 +31,7 @@ from kiosk.simulation.wechat import SCAN_PATH, Cashier, WeChatSimulator
 
 SETTLED_SECONDS = 60.0  # the promise: every order in doubt is settled within a minute of a restart
 READY_SECONDS = 60.0  # a machine is ready in a second; this is for a busy computer
-LOOK_SECONDS = 0.02
+LOOK_SECONDS = 0.05
 TOKEN = "a-token-for-the-tests-of-crashes"
 SETTLED = {OrderState.DISPENSED, OrderState.REFUNDED}
 
@@ -60,6 +60,7 @@ password_file = web_password
 api_token_file = api_token
 [display]
 driver = none
+size = 480x320
 [dispenser]
 driver = {driver}
 port = board

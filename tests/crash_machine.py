@@ -23,10 +23,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cryptography.x509  # noqa: F401 - what a machine imports when it needs it; here for all of them, before the fork
 import requests.adapters
 import serial
+import tornado.platform.asyncio
 import tornado.web
 
+import hardware.xy.driver  # noqa: F401
 from hardware.mdb import driver as mdb_driver
 from hardware.mdb.codec import VERSION
 from hardware.xy.session import ACK_BYTES

@@ -169,17 +169,20 @@ async def bench(
     vend_timeout_seconds: int = 5,
     make_board: Callable[..., SimulatedBoard] | None = None,
     dispenser: dict[str, object] | None = None,
+    proxy: str = "127.0.0.1",
+    offset: timedelta = timedelta(),
 ) -> AsyncIterator[Bench]:
     """A machine that sells, and its surroundings; `wechatpay`, `kiosk`, `dispenser` override their sections' values.
 
     `make_board(link, ledger, motor_seconds)` makes another board than XY, for the driver that `dispenser` names.
+    `offset`: of the whole scene from now, the machine's clock and WeChat's.
     """
     port = free_port()
     certificate = folder / "certificate.pem"
     certificate.touch()  # over loopback http it is never shown to anybody, but has to be there
     settings = make_settings(folder, **(kiosk or {}))
     web = replace(settings.web, listen=ListenAddress("127.0.0.1", free_port()), api_token=API_TOKEN)
-    settings = replace(settings, callbacks=ListenAddress("127.0.0.1", port), web=web)
+    settings = replace(settings, callbacks=ListenAddress("127.0.0.1", port), web=web, proxy=proxy)
     settings = replace(settings, display=display or settings.display)
     pay = replace(
         settings.wechatpay,
@@ -189,6 +192,7 @@ async def bench(
         client_key_file=certificate,
     )
     wechat_clock = StepClock()
+    wechat_clock.offset = offset
     members = MiniProgramSettings("wx7777777777777777", "5ec2e7" * 5) if miniprogram else None
     wechat = WeChatSimulator(
         merchant_of(pay, miniprogram=members), clock=wechat_clock, scale=0.01, refund_seconds=0.05
@@ -211,6 +215,7 @@ async def bench(
         members = replace(members, api_base=wechat.base_url, screen_link=screen_link)
     settings = replace(settings, wechatpay=pay, dispenser=driven, miniprogram=members)
     made = Bench(folder, settings, wechat, wechat_clock, board)
+    made.clock.offset = offset
     try:
         await made.start()
         yield made

@@ -17,6 +17,7 @@ from hardware.pseudo_terminal import Wire
 from hardware.simulated_board import BoardEvent
 
 SENSOR_SECONDS = 0.5  # how long a drop sensor's input stays on, or a door is open
+HOME_SECONDS = 0.1  # the motor turns on for so long after the goods fell
 ON, OFF = 0xFF00, 0x0000
 MOTOR_TIMED_OUT = 0x05  # the fault code of the simulated ZDM8; the maker's table was not at hand
 RUNNING = 1
@@ -236,6 +237,7 @@ class Zdm8Board(ModbusBoard):
             if seen:
                 self._seen = True
                 asyncio.get_running_loop().call_later(SENSOR_SECONDS, self._see_nothing)
+                await asyncio.sleep(HOME_SECONDS)
             missed = drop_sensor and not seen
             state = (zdm8.FAILED, MOTOR_TIMED_OUT) if missed or lane in self._jammed else (zdm8.SUCCEEDED, 0)
         else:

@@ -251,6 +251,11 @@ class Zdm8Dispenser(ModbusDispenser):
         idle_looks = 0
         ran = False
         while loop.time() < deadline and not self._stopping:
+            if (
+                watches and not seen
+            ):  # before the state: goods fall before the board is done, and its answer may be lost
+                with contextlib.suppress(Unanswered, Refused):
+                    seen = await self._drop_input() != self._light
             try:
                 state = await self._read_state()
             except (Unanswered, Refused):
@@ -262,9 +267,6 @@ class Zdm8Dispenser(ModbusDispenser):
                 idle_looks = idle_looks + 1 if state.run == IDLE and (lost or ran) else 0
                 if idle_looks >= LOST_LOOKS:
                     return self._without_result(address, state.fault, fault_before, seen=seen)
-            if watches and not seen:
-                with contextlib.suppress(Unanswered, Refused):  # one witness fewer; the state decides
-                    seen = await self._drop_input() != self._light
             await asyncio.sleep(self._timing.watch_seconds)
         if seen:
             return self._seen(address)

@@ -177,6 +177,13 @@ class TestSetPassword:
         assert (tmp_path / "web_password").exists() == (status == 0)
 
 
+def test_the_serial_ports_are_listed() -> None:
+    """`kiosk ports` ends well whatever is plugged in, and always says what to do next."""
+    done = run("ports")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert any(word in done.stdout for word in ("plug the adapter in", "the board", "cable of a board"))
+
+
 class TestSimulateBoard:
     @pytest.mark.parametrize("protocol", SIMULATED_PROTOCOLS)
     def test_it_runs_until_it_is_told_to_stop(self, tmp_path: Path, protocol: str) -> None:

@@ -318,6 +318,11 @@ BAD = [
         ("[callbacks]\nlisten = 127.0.0.1:0", "[callbacks]\nlisten = a:65536"),
         "[callbacks] listen = 'a:65536': must be",
     ),
+    (
+        in_section("callbacks", "proxy = nginx"),
+        "[callbacks] proxy = 'nginx': must be the address of the reverse proxy",
+    ),
+    (in_section("callbacks", "proxy = 10.0.0"), "[callbacks] proxy = '10.0.0': must be the address of the reverse"),
     (("127.0.0.1:0", "127.0.0.1:8000"), "[web] listen: must differ from [callbacks] listen"),
     (("driver = none", "driver = tv"), "[display] driver = 'tv': must be framebuffer, window, file or none"),
     (

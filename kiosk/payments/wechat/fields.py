@@ -23,7 +23,7 @@ def parse_time(text: str) -> datetime:
     """The aware moment that 14 digits mean. Raises ValueError."""
     if not (len(text) == 14 and text.isascii() and text.isdigit()):
         raise ValueError(f"{one_line(text)!r} is no time of 14 digits")
-    return datetime.strptime(text, _TIME).replace(tzinfo=CHINA_STANDARD_TIME)
+    return datetime.fromisoformat(f"{text[:8]}T{text[8:]}").replace(tzinfo=CHINA_STANDARD_TIME)
 
 
 def parse_fen(text: str) -> int:

@@ -16,9 +16,6 @@ import binascii
 import hashlib
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.padding import PKCS7
-
 from kiosk.errors import NotBelieved
 from kiosk.payments.gateway import Payment, RefundNotice
 from kiosk.payments.wechat import fields as values
@@ -148,6 +145,10 @@ class Inbound:
         return xml.build(fields)
 
     def _decrypt(self, req_info: str) -> bytes:
+        # Large, and not for the first picture. A machine that can refund has loaded it with its client certificate.
+        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes  # noqa: PLC0415
+        from cryptography.hazmat.primitives.padding import PKCS7  # noqa: PLC0415
+
         try:
             secret = base64.b64decode("".join(req_info.split()), validate=True)
             decryptor = Cipher(algorithms.AES(self._refund_key), modes.ECB()).decryptor()  # noqa: S305 - WeChat's choice

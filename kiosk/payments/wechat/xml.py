@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 from xml.parsers import expat
 
-import xmltodict
-
 MAX_BODY_BYTES = 64 * 1024  # the longest legal message (detail of 6 KiB, 20 coupons) is well below a third of it
 MAX_FIELDS = 200  # a payment with 50 coupons, far more than a customer can use at once, has about 170
 
@@ -37,16 +35,11 @@ def parse(body: bytes, root: str = "xml") -> dict[str, str]:
         raise XmlRefused("The message is not UTF-8.")
     try:
         body.decode()
-        _Guard(root).inspect(body)
-        content = xmltodict.parse(body, encoding="utf-8", strip_whitespace=False)[root]
+        fields = _Reader(root).read(body)
     except UnicodeDecodeError:
         raise XmlRefused("The message is not UTF-8.") from None
     except expat.ExpatError as error:
         raise XmlRefused(f"The message is not well-formed XML: {error}.") from None
-    if not isinstance(content, dict):  # no field at all: None, or the blanks between the root's tags
-        return {}
-    content.pop("#text", None)  # blanks between the fields
-    fields = {name: value or "" for name, value in content.items()}
     for name, value in fields.items():
         if _ILLEGAL.search(value):
             raise XmlRefused(f"The field {name} has control characters in it.")
@@ -71,15 +64,16 @@ def build(fields: Mapping[str, str], root: str = "xml") -> bytes:
     return "".join(parts).encode()
 
 
-class _Guard:
-    """Reads a body and keeps nothing; raises at the first thing that has no place in a message."""
+class _Reader:
+    """Reads one body, once; raises at the first thing that has no place in a message."""
 
     def __init__(self, root: str) -> None:
         self._root = root
         self._depth = 0
-        self._names: set[str] = set()
+        self._fields: dict[str, str] = {}
+        self._text: list[str] = []  # of the field that is open
 
-    def inspect(self, body: bytes) -> None:
+    def read(self, body: bytes) -> dict[str, str]:
         parser = expat.ParserCreate("utf-8")
         parser.ordered_attributes = True  # a list: no table is built for thousands of them
         parser.buffer_text = True  # else every line break is a call of its own
@@ -89,8 +83,9 @@ class _Guard:
         parser.CommentHandler = self._refuse_comment
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._text
+        parser.CharacterDataHandler = self._characters
         parser.Parse(body, True)
+        return self._fields
 
     def _declaration(self, version: str, encoding: str | None, _standalone: int) -> None:
         if version != "1.0" or (encoding or "UTF-8").upper() != "UTF-8":
@@ -115,17 +110,20 @@ class _Guard:
             raise XmlRefused("The message has elements inside its fields.")
         elif not _FIELD_NAME.fullmatch(name):
             raise XmlRefused("The message has a field whose name no message has.")
-        elif name in self._names:  # one reader would see the first value, another the last
+        elif name in self._fields:  # one reader would see the first value, another the last
             raise XmlRefused(f"The message has the field {name} twice.")
-        elif len(self._names) == MAX_FIELDS:
+        elif len(self._fields) == MAX_FIELDS:
             raise XmlRefused(f"The message has more than {MAX_FIELDS} fields.")
-        else:
-            self._names.add(name)
+        self._text.clear()
         self._depth += 1
 
-    def _end(self, _name: str) -> None:
+    def _end(self, name: str) -> None:
         self._depth -= 1
+        if self._depth == 1:
+            self._fields[name] = "".join(self._text)
 
-    def _text(self, text: str) -> None:
-        if self._depth == 1 and text.strip(" \t\r\n"):
+    def _characters(self, text: str) -> None:
+        if self._depth == 2:
+            self._text.append(text)
+        elif text.strip(" \t\r\n"):
             raise XmlRefused("The message has text between its fields.")

@@ -15,6 +15,7 @@ from boards_kit import wait_until
 
 from hardware.dispenser import Cause, Outcome
 from hardware.pseudo_terminal import PseudoTerminal, Wire
+from hardware.simulated_board import Damage
 
 WIRES = {
     "one byte at a time": Wire(piece=1),
@@ -226,6 +227,47 @@ class TestBoard:
     def test_every_protocol_has_an_identity_or_says_why_not(self, rig: Rig) -> None:
         """Where a swapped board cannot be recognised, that is said in a sentence."""
         assert rig.no_identity == "" or len(rig.no_identity.split()) > 5
+
+
+class TestRandomLife:
+    @pytest.mark.parametrize("seed", [1, 2])
+    async def test_whatever_happens_the_books_agree(self, make: Maker, rig: Rig, seed: int) -> None:
+        """Faults at random, one vend of each slot: never two items for a vend, and what was said of it was true."""
+        chance = random.Random(seed)
+        bench = await make(vend_timeout_seconds=0.8)
+        board, outcomes = bench.board, {}
+
+        def unplug() -> None:
+            board.unplug()
+            asyncio.get_running_loop().call_later(0.1, board.replug)
+
+        def fall_silent() -> None:
+            board.silent = True
+            asyncio.get_running_loop().call_later(0.3, setattr, board, "silent", False)
+
+        for slot in rig.slots:
+            faults: dict[str, Callable[[], object]] = {
+                "none": lambda: None,
+                "jam": lambda slot=slot: board.jam(slot),
+                "lost result": board.lose_results,
+                "late result": lambda: board.delay_results(chance.uniform(0.2, 1.2)),
+                "damage": lambda: board.damage_next(*chance.choices(list(Damage), k=3)),
+                "lost command": board.lose_commands,
+                "reboot": lambda: board.reboot_in_next_vend(after_drop=chance.random() < 0.5),
+                "unplugged": lambda: bench.when.update({chance.choice(["vend", "drop"]): unplug}),
+                "silent": lambda: bench.when.update({chance.choice(["vend", "drop"]): fall_silent}),
+            }
+            await bench.ready()
+            fault = chance.choice(list(faults))
+            faults[fault]()
+            ended = await bench.vend(slot)
+            outcomes[slot] = (ended, fault)
+            bench.when.clear()
+        await bench.ready()
+        for slot, (ended, fault) in outcomes.items():
+            dropped = [drop for drop in bench.drops() if drop == slot]
+            assert bench.commands.count(str(slot)) <= 1, fault
+            assert_true(ended, dropped, slot)
 
 
 class TestContract:
