@@ -139,6 +139,12 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "账面显示商品已出货。仍要将 {amount} 退回顾客微信吗？订单尾号 {claim}。此操作无法撤销。",
     ),
     "refund_asked": ("The refund of {amount} is on its way.", "退款 {amount} 处理中。"),
+    "delivered": ("The goods came out", "商品已取出"),
+    "ask_delivered": (
+        "Book that the goods of the order ending in {claim} came out: no money goes back. Have you looked?",
+        "确认订单尾号 {claim} 的商品已取出，不再退款。您已检查过吗？",
+    ),
+    "delivered_noted": ("The order ending in {claim} is booked as delivered.", "订单尾号 {claim} 已记为已出货。"),
     "order_state.created": ("made", "已创建"),
     "order_state.awaiting_payment": ("unpaid", "待付款"),
     "order_state.paid": ("paid", "已付款"),

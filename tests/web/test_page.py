@@ -254,6 +254,26 @@ async def test_an_order_in_doubt_waits_on_top(tmp_path: Path, browser: Browser) 
         assert [] == technician.trouble
 
 
+async def test_somebody_has_seen_the_goods(tmp_path: Path, browser: Browser) -> None:
+    """An order in doubt that did deliver is settled without money going back."""
+    set_password(tmp_path / "password", PASSWORD)
+    async with bench(tmp_path, kiosk={"language": "en", "in_doubt": InDoubt.HOLD}, vend_timeout_seconds=1) as here:
+        here.board.lose_results(1)
+        number = await here.buy("tea")
+        await here.settled(number, OrderState.IN_DOUBT)
+        technician = Technician(here, browser)
+        page = await technician.log_in()
+        await page.locator("#unsettled summary").click()
+        await page.locator("#unsettled").get_by_role("button", name="The goods came out").click()
+        await confirm(page, "The goods came out", "no money goes back")
+        await expect(page.locator("#unsettled")).to_be_hidden()
+        await here.settled(number, OrderState.DISPENSED)
+        await page.context.close()
+
+        assert (300, 0) == here.money(number)
+        assert [] == technician.trouble
+
+
 async def test_out_of_service_and_back(technician: Technician) -> None:
     """The switch says what it does and what customers read; the band turns red, the picture follows; and back."""
     page = await technician.log_in()
