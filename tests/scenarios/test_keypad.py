@@ -330,7 +330,7 @@ class TestAfterTheYes:
 
             assert (409, 200, 409) == (early, code, again)
             assert ("dispensed", 350) == (answer["order"]["state"], answer["order"]["amount"])
-            assert "cannot become dispensed" in refused["error"]["message"]
+            assert "only an order in doubt" in refused["error"]["message"]
             assert "delivery_confirmed" == (await here.kinds(number))[-1]
             assert (350, 0) == here.money(number)
 
