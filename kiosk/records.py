@@ -220,8 +220,10 @@ _OVERDUE = "state IN ('paid', 'dispensing', 'refunding') AND updated_at < ?"
 
 def unsettled_orders(connection: sqlite3.Connection, moment: datetime, limit: int) -> list[Order]:
     """Orders that wait for a person; those under way only if nothing has happened to them since `moment`."""
-    which = f"state IN ('in_doubt', 'refund_failed') OR ({_OVERDUE}) OR ({_TO_REVIEW})"
-    sql = f"SELECT * FROM orders WHERE {which} ORDER BY id DESC LIMIT ?"  # noqa: S608 - constants
+    # Each by the index that is made for it: one condition with OR reads every order that was ever dispensed.
+    kinds = ("state IN ('in_doubt', 'refund_failed')", _OVERDUE, _TO_REVIEW)
+    which = " UNION ALL ".join(f"SELECT id FROM orders WHERE {kind}" for kind in kinds)  # noqa: S608 - constants
+    sql = f"SELECT * FROM orders WHERE id IN ({which}) ORDER BY id DESC LIMIT ?"  # noqa: S608 - constants
     return [to_order(row) for row in select(connection, sql, [micros(moment), limit])]
 
 

@@ -386,6 +386,7 @@ class TestRestart:
             here.machine = Machine(here.settings, here.clock)
             await here.machine.start()
             await here.until(lambda: "being set up" in here.machine.dispenser.status.reason, "it listens")
+            await here.until(keypad.dropped, "the item has fallen")
             keypad.vmc.tell("c,VEND,SUCCESS", "c,STATUS,IDLE", "c,STATUS,ENABLED")
             order = await here.settled(number, OrderState.DISPENSED)
 
