@@ -21,7 +21,7 @@ from hardware.xy.simulator import XyBoard
 from kiosk.journal import JOURNAL_FILE
 from kiosk.machine import Machine
 from kiosk.orders import Order, OrderState
-from kiosk.settings import DispenserDriver, ListenAddress, MiniProgramSettings, NativeMode, Settings
+from kiosk.settings import DispenserDriver, DisplaySettings, ListenAddress, MiniProgramSettings, NativeMode, Settings
 from kiosk.simulation.wechat import Cashier, Payment, WeChatSimulator, merchant_of
 
 MOTOR_SECONDS = 0.05
@@ -165,6 +165,7 @@ async def bench(
     screen_link: str | None = None,
     wechatpay: dict[str, object] | None = None,
     kiosk: dict[str, object] | None = None,
+    display: DisplaySettings | None = None,
     vend_timeout_seconds: int = 5,
     make_board: Callable[..., SimulatedBoard] | None = None,
     dispenser: dict[str, object] | None = None,
@@ -182,6 +183,7 @@ async def bench(
     settings = make_settings(folder, **(kiosk or {}))
     web = replace(settings.web, listen=ListenAddress("127.0.0.1", free_port()), api_token=API_TOKEN)
     settings = replace(settings, callbacks=ListenAddress("127.0.0.1", port), web=web, proxy=proxy)
+    settings = replace(settings, display=display or settings.display)
     pay = replace(
         settings.wechatpay,
         native_mode=native_mode,

@@ -174,10 +174,10 @@ class TestBooks:
         """Each route that changes something leaves an event of its own: who, when, and what in two languages."""
         here = browser.here
         number = await here.buy("cola")
-        await here.settled(number, OrderState.DISPENSED)
-        doubtful = await here.buy("cola", "o-other")
-        await here.settled(doubtful, OrderState.DISPENSED)
-        await here.machine.journal.update(doubtful, lambda order, _: Step(replace(order, reason="?"), "presumed"))
+        order = await here.settled(number, OrderState.DISPENSED)
+        # As after a reset of an MDB machine in mid-vend: it counts as dispensed, a person is to look.
+        presumed = Step(replace(order, reason="by the rule of MDB"), "dispensed", {"presumed": True})
+        await here.machine.journal.update(number, lambda *_: presumed)
         began = datetime.now(UTC)
         await browser.log_in()
         token = {"X-XSRFToken": await browser.form_token()}
@@ -193,14 +193,14 @@ class TestBooks:
             ("/api/language", {"language": "en"}, "switch_language"),
             ("/api/screen-test", {}, "screen_test"),
             (f"/api/days/{yesterday}/close", {}, "day_closed"),
+            (f"/api/orders/{number}/delivered", {}, "delivery_confirmed"),
             (f"/api/orders/{number}/refund", {}, "refund_requested"),
-            (f"/api/orders/{doubtful}/delivered", {}, "delivery_confirmed"),
         ]
         for path, body, kind in acts:
             answer = await browser.send("POST", path, json.dumps(body), token)
             _, changes = await browser.api("GET", "/api/changes")
-            stories = [(await browser.api("GET", f"/api/orders/{each}"))[1]["events"] for each in (number, doubtful)]
-            newest = [*changes["changes"][:3], *stories[0], *stories[1]]
+            _, story = await browser.api("GET", f"/api/orders/{number}")
+            newest = [*changes["changes"][:3], *story["events"]]
             event = next(event for event in newest if event["kind"] == kind)
 
             assert answer.code in (200, 202), path

@@ -12,6 +12,7 @@ const PLACES = {
   dispenser: ["look_board", "board"], wechat: ["look_wechat", "wechat"], clock: ["look_wechat", "wechat"],
   certificate: ["look_wechat", "wechat"], journal: ["look_computer", "computer"], disk: ["look_computer", "computer"],
   refund_failed: ["look_orders", "orders"], in_doubt: ["look_orders", "orders"], unsettled: ["look_orders", "orders"],
+  to_review: ["look_orders", "orders"],
 };
 
 const button = (word, act, main = false) => node("button", { type: "button", className: main ? "main" : "", textContent: w(word), onclick: act });

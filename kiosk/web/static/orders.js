@@ -5,6 +5,7 @@ import { $, chip, exact, first, inLanguage, keep, node, timeOf, w, yuan } from "
 
 const REFUNDABLE = new Set(["paid", "dispensed", "in_doubt", "refund_failed"]);
 const WAITING = new Set(["in_doubt", "refund_failed"]);
+const isDoubtful = (order) => order.state === "in_doubt" || (order.state === "dispensed" && Boolean(order.reason));
 const PAGE = 50;
 const TYPING_MS = 300; // after the last key
 
@@ -22,15 +23,12 @@ async function refund(order) {
   }
 }
 
-async function delivered(order) {
+async function confirmDelivery(order) {
   const values = { claim: order.claim_code };
-  if (await ask(w("ask_delivered", values), w("delivered"))) {
-    await change(`/api/orders/${encodeURIComponent(order.out_trade_no)}/delivered`, {}, () => w("delivered_booked", values));
+  if (await ask(w("ask_delivered", values), w("delivered", values))) {
+    await change(`/api/orders/${encodeURIComponent(order.out_trade_no)}/delivered`, {}, () => w("delivered_noted", values));
   }
 }
-
-// Where nobody knows for certain: in doubt, or counted as dispensed by a rule (then the reason says which).
-const isUncertain = (order) => order.state === "in_doubt" || (order.state === "dispensed" && Boolean(order.reason));
 
 async function tell(line, byItself = false) {
   const story = line.querySelector(".story");
@@ -49,7 +47,7 @@ function makeLine() {
 
 function updateLine(line, order) {
   if (line.order === order) return;
-  const stateChanged = line.order?.state !== order.state || line.order.reason !== order.reason;
+  const stateChanged = line.order?.state !== order.state || isDoubtful(line.order) !== isDoubtful(order);
   line.order = order;
   line.className = order.state;
   const values = { product: productName(order.product_id, order.product_name), amount: yuan(order.paid ?? order.amount), slot: order.slot };
@@ -61,10 +59,11 @@ function updateLine(line, order) {
   line.querySelector("dl").replaceChildren(...facts.filter(([, value]) => value).flatMap(([word, value]) =>
     [node("dt", { textContent: w(word) }), node("dd", { textContent: value })]));
   if (!stateChanged) return;
-  const button = (textContent, onclick) => node("button", { type: "button", textContent, onclick });
   line.querySelector(".buttons").replaceChildren(
-    ...(isUncertain(order) ? [button(w("delivered"), () => delivered(line.order))] : []),
-    ...(REFUNDABLE.has(order.state) ? [button(w("refund", values), () => refund(line.order))] : []));
+    ...(isDoubtful(order)
+      ? [node("button", { type: "button", textContent: w("delivered"), onclick: () => confirmDelivery(line.order) })] : []),
+    ...(REFUNDABLE.has(order.state)
+      ? [node("button", { type: "button", textContent: w("refund", values), onclick: () => refund(line.order) })] : []));
   if (line.firstChild.open) tell(line, true);
 }
 
@@ -158,7 +157,7 @@ export function takeOrder(order) {
     orders = before < 0 ? (complete ? [...orders, order] : orders) : [...orders.slice(0, before), order, ...orders.slice(before)];
   }
   const listed = unsettled.some((each) => each.out_trade_no === order.out_trade_no);
-  if (listed || WAITING.has(order.state)) loadUnsettled(); else showOrders();
+  if (listed || WAITING.has(order.state) || isDoubtful(order)) loadUnsettled(); else showOrders();
 }
 
 export const loadAgain = () => load(true);
