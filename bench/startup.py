@@ -15,6 +15,7 @@ import zxingcpp
 from PIL import Image
 
 from bench.machine_ini import furnish
+from bench.panel import BYTES
 from bench.processes import ENVIRONMENT, MEMORY, ROOT, line_of, running
 from bench.table import Line, Row, Scale, in_turn, milliseconds, ratio
 from bench.values import HEIGHT, PRODUCTS, WIDTH
@@ -63,7 +64,7 @@ class _Starter:
         return await self._until_readable(NAIVE, "-m", "bench.naive_kiosk", str(self._panel))
 
     async def _until_readable(self, name: str, *arguments: str) -> float:
-        self._panel.write_bytes(bytes(WIDTH * HEIGHT * 4))
+        self._panel.write_bytes(bytes(BYTES))
         began = time.monotonic_ns()
         async with running(*arguments, ready=False) as process:
             while True:
@@ -86,7 +87,7 @@ class _Starter:
             sys.executable, *arguments, stdout=PIPE, stderr=PIPE, cwd=ROOT, env=ENVIRONMENT
         )
         assert process.stderr is not None
-        self._panel.write_bytes(bytes(WIDTH * HEIGHT * 4))
+        self._panel.write_bytes(bytes(BYTES))
         while not (await line_of(process) and self._codes()):
             pass
         process.kill()
