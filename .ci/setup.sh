@@ -76,8 +76,27 @@ has_browser() {
     command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null
 }
 
+has_x_server() {
+    command -v Xvfb >/dev/null
+}
+
+has_hand() {
+    command -v xdotool >/dev/null
+}
+
 has_node() {
     command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' 2>/dev/null
+}
+
+# has TOOL: whether it is there; also in /usr/sbin, which is not in everybody's PATH.
+has() {
+    (PATH=$PATH:/usr/sbin && command -v "$1" >/dev/null)
+}
+
+# A proxy that comes for the tests: they start their own, the system's shall not listen on this computer.
+apt_install_proxy() {
+    apt_install "$@" || return 1
+    [ ! -d /run/systemd/system ] || $as_root systemctl disable --quiet --now "${1%-light}" || true
 }
 
 has_venv || apt_install python3-venv || true
@@ -94,8 +113,19 @@ fi
 if [ "$profile" = dev ]; then
     has_browser || apt_install chromium chromium-browser || true
     has_browser || fail 'the tests of the pages need a browser; run: sudo apt-get install chromium'
+    has_x_server || apt_install xvfb || true
+    has_x_server || fail 'the tests of the window need an X server; run: sudo apt-get install xvfb'
+    has_hand || apt_install xdotool || true
+    has_hand || fail 'the tests of the window need a hand that taps; run: sudo apt-get install xdotool'
     command -v node >/dev/null || apt_install nodejs || true
     command -v npm >/dev/null || apt_install npm || true
+    has nginx || apt_install_proxy nginx-light nginx || true
+    has caddy || apt_install_proxy caddy || true
+    has systemd-analyze || apt_install systemd || true
+    has curl || apt_install curl || true
+    for tool in nginx caddy systemd-analyze curl; do
+        has $tool || fail "the tests of the installation need $tool; run: sudo apt-get install nginx-light caddy systemd curl"
+    done
     has_node || fail 'the tests of the mini-program need Node.js 18 or newer and npm; run: sudo apt-get install nodejs npm'
 fi
 

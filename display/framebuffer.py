@@ -1,12 +1,13 @@
 """The kernel's framebuffer: 16 or 32 bits a pixel, as the kernel itself describes it (linux/fb.h).
 
-Only the lines of changed boxes are written. Rotation is done here: the kernel's own field is normally 0.
+Only the lines of changed boxes are written, by write(2): a device that was unplugged answers that with an error; its
+memory, had it been mapped, would end the process (SIGBUS). Rotation is done here: the kernel's field is normally 0.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
-import mmap
 import os
 import struct
 from collections.abc import Callable, Sequence
@@ -15,14 +16,15 @@ from pathlib import Path
 
 from PIL import Image, ImageChops
 
-from display.screen import Box, ScreenError
+from display.screen import Box, Point, ScreenError
+from display.turning import box_on_panel, turned, turned_size
 
 FBIOGET_VSCREENINFO = 0x4600
 FBIOGET_FSCREENINFO = 0x4602
 _VARIABLE_BYTES = 160
 _FIXED_BYTES = 80  # on 64 bits; 68 on 32 bits, where the kernel fills less
 _LINE_LENGTH_AT = 48 if struct.calcsize("P") == 8 else 44
-_TURNS = {90: Image.Transpose.ROTATE_270, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_90}
+WATCH_SECONDS = 2.0  # how often it is looked whether the device is still the one that was opened
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Geometry:
     red: Channel
     green: Channel
     blue: Channel
+    alpha: Channel  # of length 0 where there is none; where there is one, a panel may show black without it
 
 
 def read_geometry(device: int) -> Geometry:
@@ -53,16 +56,16 @@ def read_geometry(device: int) -> Geometry:
     variable = fcntl.ioctl(device, FBIOGET_VSCREENINFO, bytes(_VARIABLE_BYTES))
     fixed = fcntl.ioctl(device, FBIOGET_FSCREENINFO, bytes(_FIXED_BYTES))
     width, height, _, _, x_offset, y_offset, bits = struct.unpack_from("=7I", variable, 0)
-    red, green, blue = (Channel(*struct.unpack_from("=2I", variable, at)) for at in (32, 44, 56))
+    red, green, blue, alpha = (Channel(*struct.unpack_from("=2I", variable, at)) for at in (32, 44, 56, 68))
     (line_length,) = struct.unpack_from("=I", fixed, _LINE_LENGTH_AT)
-    return Geometry(width, height, x_offset, y_offset, bits, line_length, red, green, blue)
+    return Geometry(width, height, x_offset, y_offset, bits, line_length, red, green, blue, alpha)
 
 
 class Framebuffer:
-    """A framebuffer device; `geometry` is read from the kernel unless it is given."""
+    """A framebuffer device."""
 
-    def __init__(self, path: Path, rotate: int = 0, geometry: Geometry | None = None) -> None:
-        """Open and map it. `rotate`: degrees clockwise that the panel is turned. Raises `ScreenError`."""
+    def __init__(self, path: Path, rotate: int = 0) -> None:
+        """Open it. `rotate`: degrees clockwise that the panel is turned. Raises `ScreenError`."""
         self._path = path
         self._rotate = rotate
         try:
@@ -72,10 +75,8 @@ class Framebuffer:
                 f"the framebuffer {path} cannot be opened: {error.strerror}; {_advice(error)}"
             ) from error
         try:
-            self._geometry = geometry or read_geometry(self._file)
+            self._geometry = read_geometry(self._file)
             self._pack = _packer(self._geometry)
-            size = (self._geometry.y_offset + self._geometry.height) * self._geometry.line_length
-            self._memory = mmap.mmap(self._file, size)
         except (OSError, ValueError) as error:
             os.close(self._file)
             raise ScreenError(f"{path} cannot be used as a framebuffer: {error}") from error
@@ -84,8 +85,12 @@ class Framebuffer:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height as the customer sees them."""
-        width, height = self._geometry.width, self._geometry.height
-        return (height, width) if self._rotate in (90, 270) else (width, height)
+        return turned_size((self._geometry.width, self._geometry.height), self._rotate)
+
+    @property
+    def attention_seconds(self) -> float:
+        """Often enough to learn of a cable that was pulled before the technician arrives."""
+        return WATCH_SECONDS
 
     def show(self, image: Image.Image, changed: Sequence[Box]) -> None:
         """Write the changed boxes, the first time everything."""
@@ -93,44 +98,46 @@ class Framebuffer:
         try:
             for box in boxes:
                 self._write(image.crop(box), box)
-        except (OSError, ValueError) as error:
-            raise ScreenError(f"the framebuffer {self._path} was lost: {error}") from error
+        except OSError as error:
+            raise ScreenError(f"the framebuffer {self._path} was lost: {error.strerror}") from error
         self._fresh = False
 
+    def attend(self) -> Sequence[Point]:
+        """See whether the device is there, as it was: a replug brings another one, or another size."""
+        try:
+            same = os.path.samestat(self._path.stat(), os.fstat(self._file))
+            geometry = read_geometry(self._file)
+        except OSError as error:
+            raise ScreenError(f"the framebuffer {self._path} was lost: {error.strerror}") from error
+        if not same:
+            raise ScreenError(f"the framebuffer {self._path} was lost: another device has taken its name")
+        if geometry != self._geometry:
+            raise ScreenError(f"the framebuffer {self._path} has changed its size or its colours: it is opened anew")
+        return ()
+
     def close(self) -> None:
-        """Unmap and close."""
-        self._memory.close()
+        """Close it; the last picture stays."""
         os.close(self._file)
 
     def _write(self, part: Image.Image, box: Box) -> None:
         geometry = self._geometry
-        if self._rotate:
-            part = part.transpose(_TURNS[self._rotate])
-        left, top = self._place(box)
-        pixels = self._pack(part)
-        stride = len(pixels) // part.height
-        at = (geometry.y_offset + top) * geometry.line_length
-        at += (geometry.x_offset + left) * geometry.bits_per_pixel // 8
+        pixels = memoryview(self._pack(turned(part, self._rotate)))
+        place = box_on_panel(box, self.size, self._rotate)
+        stride = len(pixels) // place.height
+        at = (geometry.y_offset + place.top) * geometry.line_length
+        at += (geometry.x_offset + place.left) * geometry.bits_per_pixel // 8
         if stride == geometry.line_length:
-            self._memory[at : at + len(pixels)] = pixels
+            self._put(pixels, at)
             return
-        view = memoryview(pixels)
-        for line in range(part.height):
-            start = at + line * geometry.line_length
-            self._memory[start : start + stride] = view[line * stride : (line + 1) * stride]
+        for line in range(place.height):
+            self._put(pixels[line * stride : (line + 1) * stride], at + line * geometry.line_length)
 
-    def _place(self, box: Box) -> tuple[int, int]:
-        """Where the box's first pixel stands on the panel."""
-        width, height = self.size
-        match self._rotate:
-            case 90:
-                return height - box.bottom, box.left
-            case 180:
-                return width - box.right, height - box.bottom
-            case 270:
-                return box.top, width - box.right
-            case _:
-                return box.left, box.top
+    def _put(self, pixels: memoryview, at: int) -> None:
+        while pixels:
+            written = os.pwrite(self._file, pixels, at)
+            if written == 0:  # the kernel's answer at the end of the device
+                raise OSError(errno.ENOSPC, "it is smaller than the kernel says")
+            pixels, at = pixels[written:], at + written
 
 
 def _advice(error: OSError) -> str:
@@ -143,14 +150,21 @@ def _packer(geometry: Geometry) -> Callable[[Image.Image], bytes]:
     """What turns an RGB image into pixels of this framebuffer, least significant byte first."""
     channels = (geometry.red, geometry.green, geometry.blue)
     if geometry.bits_per_pixel == 32 and channels == (Channel(16, 8), Channel(8, 8), Channel(0, 8)):
+        if geometry.alpha == Channel(24, 8):
+            return lambda image: image.convert("RGBA").tobytes("raw", "BGRA")
         return lambda image: image.tobytes("raw", "BGRX")
     if geometry.bits_per_pixel not in (16, 32):
         raise ValueError(f"it has {geometry.bits_per_pixel} bits a pixel; 16 or 32 are supported")
-    # A table for each byte of a pixel and each channel: which of the byte's bits a level of the channel sets.
+    # A table for each byte of a pixel and each channel: which of the byte's bits a level of the channel sets. Red, at
+    # any level, sets those of alpha too.
+    opaque = ((1 << geometry.alpha.length) - 1) << geometry.alpha.offset
     tables = [
         [
-            [((level >> (8 - channel.length)) << channel.offset >> (8 * byte)) & 255 for level in range(256)]
-            for channel in channels
+            [
+                (((level >> (8 - channel.length)) << channel.offset | always) >> (8 * byte)) & 255
+                for level in range(256)
+            ]
+            for channel, always in zip(channels, (opaque, 0, 0), strict=True)
         ]
         for byte in range(geometry.bits_per_pixel // 8)
     ]

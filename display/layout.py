@@ -15,11 +15,15 @@ from display.screen import Box
 MIN_MODULE_PIXELS = 3  # less than this a phone's camera loses on screens of usual pitch
 GOOD_MODULE_PIXELS = 4  # worth one more page
 SMALLEST_TYPE = 13  # pixels: the smallest text that is read from half a metre on a 5-inch screen
+SMALLEST_TYPE_UNITS = 1.3  # the same on a large screen, which is read from further away
 LARGEST_TYPE = 48
 LINE = 1.28  # line height in type sizes
 PRICE = 1.7  # the price's type size in those of the name
 LEAST_PICTURE = 36  # a smaller picture tells nothing
 LARGEST_PICTURE_SHARE = 0.3  # of a tile's height: the words and the code are what sells
+POSTER_SHARES = (0.5, 0.42, 0.34, 0.26)  # of what is below the header
+POSTER_KEEPS = 0.6  # of the size of codes: read from nearly as far as before
+POSTER_KEEPS_TYPE = 0.5  # of the size of words
 PICTURE_SHARE = 0.2  # of a tile's height, where the code stays of a good size
 
 
@@ -68,13 +72,49 @@ def plan(width: int, height: int, count: int, modules: int, two_lines: bool) -> 
 
     `two_lines`: some name needs two lines. Raises ValueError if not even one readable code fits.
     """
-    space = unit(width, height)
-    header = header_box(width, height)
-    body = Box(0, header.bottom, width, height)
+    body = Box(0, header_box(width, height).bottom, width, height)
+    found = _plan((width, height), body, count, modules, two_lines)
+    if found is None:
+        raise ValueError(f"a code of {modules} modules does not fit on a screen of {width}x{height}")
+    return found
+
+
+@lru_cache(32)
+def plan_beside_poster(width: int, height: int, count: int, modules: int, two_lines: bool) -> tuple[Plan, Box] | None:
+    """The same beside the largest poster for which the codes need not suffer: above them, or on a wide screen left.
+
+    They stand on no more pages than without it, with modules of a good size; codes and words keep most of theirs.
+    None where there is no room for a poster.
+    """
+    alone = plan(width, height, count, modules, two_lines)
+    least = max(GOOD_MODULE_PIXELS, alone.module_pixels * POSTER_KEEPS)
+    least_type = alone.tile.type_size * POSTER_KEEPS_TYPE
+    for share in POSTER_SHARES:
+        poster, body = split_for_poster(alone.body, alone.unit, share)
+        found = _plan((width, height), body, count, modules, two_lines)
+        if found is None or found.pages > alone.pages:
+            continue
+        if found.module_pixels >= least and found.tile.type_size >= least_type:
+            return found, poster
+    return None
+
+
+def split_for_poster(body: Box, space: int, share: float) -> tuple[Box, Box]:
+    """A poster with so large a share of the body, and what is left for the tiles."""
+    if body.height > body.width:
+        cut = body.top + round(body.height * share)
+        return Box(body.left + space, body.top + space, body.right - space, cut), body._replace(top=cut)
+    cut = body.left + round(body.width * share)
+    return Box(body.left + space, body.top + space, cut, body.bottom - space), body._replace(left=cut)
+
+
+def _plan(size: tuple[int, int], body: Box, count: int, modules: int, two_lines: bool) -> Plan | None:
+    """The best way to fill `body` on a screen of that size; None if not even one readable code fits."""
+    space = unit(*size)
     good = _most_tiles(body, space, count, modules, least=GOOD_MODULE_PIXELS, two_lines=two_lines)
     most = _most_tiles(body, space, count, modules, least=MIN_MODULE_PIXELS, two_lines=two_lines)
     if most == 0:
-        raise ValueError(f"a code of {modules} modules does not fit on a screen of {width}x{height}")
+        return None
     if good and math.ceil(count / good) <= math.ceil(count / most) + 1:
         most = good
     pages = math.ceil(count / most)
@@ -85,8 +125,8 @@ def plan(width: int, height: int, count: int, modules: int, two_lines: bool) -> 
         if grids:
             break
     _, columns, rows, tile, module_pixels = max(grids, key=lambda grid: grid[0])
-    places = _places(body, space, columns, rows, per_page)
-    return Plan(space, header, body, places, pages, module_pixels, tile)
+    stand = places(body, space, columns, rows, per_page)
+    return Plan(space, header_box(*size), body, stand, pages, module_pixels, tile)
 
 
 Score = tuple[float, ...]
@@ -128,7 +168,7 @@ def _grids(body: Box, space: int, tiles: int, modules: int, two_lines: bool) -> 
 def _upright(width: int, height: int, space: int, modules: int, two_lines: bool) -> tuple[TilePlan, int] | None:
     """Picture, name, price, code, caption, one above the other."""
     inner = width - 2 * space
-    size = _type_size(min(inner * 0.11, height * 0.065))
+    size = _type_size(min(inner * 0.11, height * 0.065), space)
     price_size = round(size * PRICE)
     lines = round(size * LINE) * (2 if two_lines else 1)
     price = round(price_size * LINE)
@@ -162,7 +202,7 @@ def _beside(width: int, height: int, space: int, modules: int, two_lines: bool) 
     for pixels in range((height - 2 * space) // modules, MIN_MODULE_PIXELS - 1, -1):
         side = pixels * modules
         left = width - side - 3 * space
-        size = _type_size(min(left * 0.14, height * 0.11))
+        size = _type_size(min(left * 0.14, height * 0.11), space)
         caption = round(size * LINE)
         if side + caption + space // 2 > height - 2 * space or left < max(5.5 * size, 0.3 * width):
             continue
@@ -187,18 +227,20 @@ def _beside(width: int, height: int, space: int, modules: int, two_lines: bool) 
     return None
 
 
-def _type_size(wanted: float) -> int:
-    return max(SMALLEST_TYPE, min(LARGEST_TYPE, int(wanted)))
+def _type_size(wanted: float, space: int) -> int:
+    smallest = max(SMALLEST_TYPE, round(space * SMALLEST_TYPE_UNITS))
+    return max(smallest, min(LARGEST_TYPE, int(wanted)))
 
 
-def _places(body: Box, space: int, columns: int, rows: int, tiles: int) -> tuple[Box, ...]:
+def places(body: Box, space: int, columns: int, rows: int, tiles: int) -> tuple[Box, ...]:
+    """The boxes of the first `tiles` places of a grid, row by row."""
     width = (body.width - space * (columns + 1)) // columns
     height = (body.height - space * (rows + 1)) // rows
-    left = (body.width - columns * width - (columns - 1) * space) // 2
+    left = body.left + (body.width - columns * width - (columns - 1) * space) // 2
     top = body.top + (body.height - rows * height - (rows - 1) * space) // 2
-    places = []
+    boxes = []
     for number in range(tiles):
         row, column = divmod(number, columns)
         x, y = left + column * (width + space), top + row * (height + space)
-        places.append(Box(x, y, x + width, y + height))
-    return tuple(places)
+        boxes.append(Box(x, y, x + width, y + height))
+    return tuple(boxes)

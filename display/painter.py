@@ -8,12 +8,16 @@ from PIL import Image, ImageDraw
 
 from display import layout, palette, qr
 from display.fonts import font
+from display.keypad_layout import KeypadPlan, keypad_plan, keypad_plan_beside_poster
+from display.large_layout import large_plan
 from display.palette import text_in
+from display.parts import Card, Keyed, Part, Picture, Slide, Words, lines_in, paint_code, paint_placeholder
 from display.pictures import product_picture
-from display.scene import Notice, NoticeKind, Phase, Scene, Tile, TileState
-from display.screen import Box
+from display.scene import LargeCode, Notice, NoticeKind, Phase, Scene, Tile, TileState
+from display.screen import Box, Point
 
 USUAL_CODE_MODULES = 29 + 2 * qr.QUIET_MODULES  # version 3: what WeChat's own code_url needs
+_SELLING = {Phase.FOR_SALE, Phase.KEYPAD}
 _NOTICE_GROUND = {
     NoticeKind.VENDING: palette.GROUND,
     NoticeKind.TAKE_GOODS: palette.GOOD,
@@ -28,6 +32,11 @@ class Painted:
     image: Image.Image  # the painter goes on painting on it: copy what is to be kept
     changed: tuple[Box, ...]
     pages: int
+    tiles: tuple[tuple[Box, Tile], ...] = ()  # what a customer can point at: tiles with codes, or the one large code
+
+    def tile_at(self, point: Point) -> Tile | None:
+        """The tile that stands at a point."""
+        return next((tile for box, tile in self.tiles if box.contains(point)), None)
 
 
 class Painter:
@@ -44,30 +53,97 @@ class Painter:
         """Paint page `page` (counted from 0, taken modulo the number of pages)."""
         if scene.notice is not None and scene.notice.kind is NoticeKind.VENDING:
             whole = Box(0, 0, *self._size)
-            pages = self._plan(scene).pages if scene.phase is Phase.FOR_SALE and scene.tiles else 1
-            return Painted(self._image, self._put({whole: scene.notice}), pages)
+            return Painted(self._image, self._put({whole: scene.notice}), self._pages(scene))
         header = layout.header_box(*self._size)
+        if scene.phase in _SELLING and scene.large is not None:
+            return self._alone(scene, scene.large)
+        if scene.phase is Phase.KEYPAD and scene.tiles:
+            return self._keypad(scene, page)
         if scene.phase is not Phase.FOR_SALE or not scene.tiles:
             body = Box(0, header.bottom, *self._size)
             content = {header: _Header.of(scene, ""), body: _Still(scene.headline, scene.explanation)}
             return Painted(self._image, self._put(content), 1)
-        plan = self._plan(scene)
+        plan, poster_box = self._plan(scene)
         page %= plan.pages
         label = scene.page_label.format(page=page + 1, pages=plan.pages) if plan.pages > 1 else ""
         tiles = scene.tiles[page * len(plan.tiles) : (page + 1) * len(plan.tiles)]
+        standing = tuple(zip(plan.tiles, tiles, strict=False))
         content = {plan.header: _Header.of(scene, label)}
-        content |= {box: _Placed(tile, plan) for box, tile in zip(plan.tiles, tiles, strict=False)}
+        content |= {box: _Placed(tile, plan) for box, tile in standing}
+        content |= _slide(scene, poster_box)
+        return Painted(self._image, self._put(content), plan.pages, standing)
+
+    def poster_box(self, scene: Scene) -> Box | None:
+        """Where a poster would stand; None where there is no room for one, or somebody is being served."""
+        if not scene.calm:
+            return None
+        return (self._plan if scene.phase is Phase.FOR_SALE else self._keypad_plan)(scene, with_poster=True)[1]
+
+    def _keypad(self, scene: Scene, page: int) -> Painted:
+        plan, poster_box = self._keypad_plan(scene)
+        page %= plan.pages
+        label = scene.page_label.format(page=page + 1, pages=plan.pages) if plan.pages > 1 else ""
+        tiles = scene.tiles[page * len(plan.tiles) : (page + 1) * len(plan.tiles)]
+        size = round(plan.headline.height * 0.48)
+        content: dict[Box, object] = {
+            plan.header: _Header.of(scene, label),
+            plan.headline: Words(scene.headline, size, palette.TEXT),
+        }
+        content |= {box: Keyed(tile, plan) for box, tile in zip(plan.tiles, tiles, strict=False)}
+        content |= _slide(scene, poster_box)
         return Painted(self._image, self._put(content), plan.pages)
 
-    def _plan(self, scene: Scene) -> layout.Plan:
+    def _alone(self, scene: Scene, large: LargeCode) -> Painted:
+        """One product and its code, every part for itself: a countdown repaints nothing but its line."""
+        tile = large.tile
+        self._modules = max(self._modules, qr.modules(tile.code) if tile.code is not None else 0)
+        plan = large_plan(*self._size, self._modules, two_lines=False)
+        if font(plan.type_size).getlength(tile.name) > plan.name.width:
+            plan = large_plan(*self._size, self._modules, two_lines=True)
+        size, quiet = plan.type_size, max(layout.SMALLEST_TYPE, round(plan.type_size * 0.8))
+        scan = tile.caption if tile.state is TileState.FOR_SALE and tile.code is not None else ""
+        content: dict[Box, object] = {
+            layout.header_box(*self._size): _Header.of(scene, ""),
+            plan.name: Words(tile.name, size, palette.TEXT, 2),
+            plan.price: Words(tile.price, plan.price_size, palette.TEXT),
+            plan.card: Card(tile, plan.module_pixels, plan.price_size),
+            plan.caption: Words(scan, size, palette.SCAN),
+            plan.countdown: Words(large.countdown, quiet, palette.TEXT),
+            plan.hint: Words(large.hint, quiet, palette.QUIET_TEXT),
+        }
+        if plan.picture is not None:
+            content[plan.picture] = Picture.of(tile)
+        return Painted(self._image, self._put(content), self._pages(scene), ((plan.card, tile),))
+
+    def _pages(self, scene: Scene) -> int:
+        """How many pages the tiles have that are covered now."""
+        if not scene.tiles or scene.phase not in _SELLING:
+            return 1
+        return (self._plan(scene) if scene.phase is Phase.FOR_SALE else self._keypad_plan(scene))[0].pages
+
+    def _keypad_plan(self, scene: Scene, *, with_poster: bool = False) -> tuple[KeypadPlan, Box | None]:
+        def lay_out(two_lines: bool) -> tuple[KeypadPlan, Box | None]:
+            found = None
+            if with_poster or scene.poster is not None:
+                found = keypad_plan_beside_poster(*self._size, len(scene.tiles), two_lines)
+            return found or (keypad_plan(*self._size, len(scene.tiles), two_lines), None)
+
+        plan, poster = lay_out(two_lines=False)
+        return lay_out(two_lines=True) if _long(scene, plan.tile.name, plan.tile.type_size) else (plan, poster)
+
+    def _plan(self, scene: Scene, *, with_poster: bool = False) -> tuple[layout.Plan, Box | None]:
         # Codes only grow: a tile whose code is being made must not make the page jump.
         codes = [qr.modules(tile.code) for tile in scene.tiles if tile.code is not None]
         self._modules = max([self._modules, *codes])
-        width, height = self._size
-        one_line = layout.plan(width, height, len(scene.tiles), self._modules, two_lines=False)
-        face = font(one_line.tile.type_size)
-        two_lines = any(face.getlength(tile.name) > one_line.tile.name.width for tile in scene.tiles)
-        return layout.plan(width, height, len(scene.tiles), self._modules, two_lines=two_lines)
+
+        def lay_out(two_lines: bool) -> tuple[layout.Plan, Box | None]:
+            found = None
+            if with_poster or scene.poster is not None:
+                found = layout.plan_beside_poster(*self._size, len(scene.tiles), self._modules, two_lines)
+            return found or (layout.plan(*self._size, len(scene.tiles), self._modules, two_lines), None)
+
+        plan, poster = lay_out(two_lines=False)
+        return lay_out(two_lines=True) if _long(scene, plan.tile.name, plan.tile.type_size) else (plan, poster)
 
     def _put(self, content: dict[Box, object]) -> tuple[Box, ...]:
         """Paint what does not stand there yet; return the boxes that were painted."""
@@ -94,6 +170,8 @@ class Painter:
                 self._still(box, thing)
             case Notice():
                 self._vending(thing)
+            case Part():
+                thing.paint(self._image, self._draw, box)
 
     # Parts -------------------------------------------------------------------------------------------------
 
@@ -216,35 +294,31 @@ class Painter:
         self._draw.rounded_rectangle((box.left, box.top, box.right - 1, box.bottom - 1), plan.unit, palette.CARD)
 
         def at(part: Box) -> Box:
-            return Box(part.left + box.left, part.top + box.top, part.right + box.left, part.bottom + box.top)
+            return part.moved(box.left, box.top)
 
-        gone = tile.state is TileState.SOLD_OUT
         if parts.picture is not None:
-            place = at(parts.picture)
-            picture = product_picture(tile.picture, tile.name, tile.product_id, place.width)
-            shown = palette.grey(picture) if gone else picture
-            x = place.left + (place.width - shown.width) // 2
-            self._image.paste(shown, (x, place.top + (place.height - shown.height) // 2), shown)
-        colour = palette.QUIET_TEXT if gone else palette.TEXT
-        lines = 2 if parts.name.height > parts.type_size * 1.9 else 1
+            Picture.of(tile).paint(self._image, self._draw, at(parts.picture))
+        colour = palette.QUIET_TEXT if tile.state is TileState.SOLD_OUT else palette.TEXT
+        lines = lines_in(parts.name, parts.type_size)
         text_in(self._draw, at(parts.name), tile.name, parts.type_size, colour, lines=lines)
         text_in(self._draw, at(parts.price), tile.price, parts.price_size, colour)
         code, caption = at(parts.code), at(parts.caption)
         if tile.state is TileState.FOR_SALE and tile.code is not None:
-            self._code(code, tile.code, plan)
+            paint_code(self._image, self._draw, code, tile.code, plan.module_pixels)
             text_in(self._draw, caption, tile.caption, parts.type_size, palette.SCAN)
             return
-        self._draw.rounded_rectangle((code.left, code.top, code.right - 1, code.bottom - 1), plan.unit, palette.PANEL)
-        inner = Box(code.left + plan.unit, code.top, code.right - plan.unit, code.bottom)
-        text_in(self._draw, inner, tile.caption, parts.price_size, colour, lines=2)
+        paint_placeholder(self._draw, code, tile.caption, parts.price_size, colour)
 
-    def _code(self, card: Box, text: str, plan: layout.Plan) -> None:
-        """The code in whole pixels, in the middle of its white card: nothing is ever drawn over it."""
-        self._draw.rectangle((card.left, card.top, card.right - 1, card.bottom - 1), palette.PAPER)
-        code = qr.paint(text, plan.module_pixels)
-        self._image.paste(
-            code, (card.left + (card.width - code.width) // 2, card.top + (card.height - code.height) // 2)
-        )
+
+def _slide(scene: Scene, box: Box | None) -> dict[Box, object]:
+    """The scene's poster in its place, where it has one."""
+    return {} if box is None or scene.poster is None else {box: Slide(scene.poster)}
+
+
+def _long(scene: Scene, name: Box, type_size: int) -> bool:
+    """Whether some product's name needs two lines in a place of that width."""
+    face = font(type_size)
+    return any(face.getlength(tile.name) > name.width for tile in scene.tiles)
 
 
 @dataclass(frozen=True)

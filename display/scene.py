@@ -25,8 +25,17 @@ class Tile:
     price: str  # as it is to be read: "¥3.50"
     picture: Path | None
     state: TileState
-    caption: str  # the line at the code: "微信扫一扫", "已售罄", "正在生成…", "已付款"
+    caption: str  # the line at the code: "微信扫一扫", "已售罄", "正在生成…", "已付款", "按 23"
     code: str | None = None  # the text of the QR code
+
+
+@dataclass(frozen=True)
+class LargeCode:
+    """One product alone, its code as large as the screen allows: somebody has chosen it."""
+
+    tile: Tile  # PREPARING and PAID show a placeholder
+    countdown: str = ""  # how long it stands: "还剩 58 秒"
+    hint: str = ""  # how to leave: "点击其他位置返回"
 
 
 class NoticeKind(enum.Enum):
@@ -57,24 +66,44 @@ class Notice:
     slots: SlotMark | None = None
 
 
+@dataclass(frozen=True)
+class Poster:
+    """A picture for passers-by, shown beside the tiles where it costs them nothing."""
+
+    path: Path
+    stamp: int  # tells one content of the file from the next
+
+
 class Phase(enum.Enum):
     """The state of the whole machine as a customer sees it."""
 
     STARTING = "starting"
     FOR_SALE = "for_sale"
+    KEYPAD = "keypad"  # products and prices without codes: the customer chooses on the machine's own keypad
     OUT_OF_SERVICE = "out_of_service"
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that is to be seen. Outside FOR_SALE no code is painted, whatever `tiles` holds."""
+    """Everything that is to be seen.
+
+    `tiles` have their codes painted in FOR_SALE only; `large` takes their place in FOR_SALE and KEYPAD.
+    """
 
     phase: Phase
     machine_name: str
     machine_number: str  # for claims: "编号 lobby-1"
     help_line: str  # "微信扫码付款，自动出货"
-    headline: str = ""  # STARTING and OUT_OF_SERVICE: the large words
+    headline: str = ""  # KEYPAD: what to do; STARTING and OUT_OF_SERVICE: the large words
     explanation: str = ""  # STARTING and OUT_OF_SERVICE: the reason in a customer's words
     tiles: tuple[Tile, ...] = ()
+    large: LargeCode | None = None
+    poster: Poster | None = None
     notice: Notice | None = None
     page_label: str = "{page} / {pages}"  # how a page counter reads, when the tiles need more than one page
+
+    @property
+    def calm(self) -> bool:
+        """Whether something is for sale, and nobody is being served."""
+        selling = self.phase in {Phase.FOR_SALE, Phase.KEYPAD}
+        return selling and bool(self.tiles) and self.large is None and self.notice is None

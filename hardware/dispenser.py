@@ -9,7 +9,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from decimal import Decimal
+from typing import Protocol, runtime_checkable
 
 
 class Outcome(enum.Enum):
@@ -27,6 +28,7 @@ class Cause(enum.Enum):
     EMPTY = "empty"  # the board says that the slot is empty; another slot may
     NOT_TAKEN = "not_taken"  # the board never took the command; the same slot may be tried again later
     MACHINE = "machine"  # lift, door, sensor, a motor that would not stop: try no other slot for this customer
+    CHOICE_GONE = "choice_gone"  # the customer's choice at the machine itself is over; nothing is wrong with the slot
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class VendResult:
     detail: str  # one sentence in English for log and technician: what the board said
     cause: Cause | None = None
     proven: bool = False  # a drop sensor saw the goods fall
+    presumed: bool = False  # DELIVERED by a rule of the protocol, without a word of the machine: a person is to look
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Status:
     reason: str  # one sentence why not ready; empty when ready
     facts: tuple[Fact, ...] = ()
     alive: bool = True  # False: something inside has ended that only a new process can begin again
+    slots: frozenset[int] | None = None  # the addresses that the board says it has; None where it does not tell
 
 
 class Dispenser(Protocol):
@@ -94,3 +98,31 @@ class Dispenser(Protocol):
 
         Waits for the board only as long as the driver's own limit; UNKNOWN where the board cannot tell.
         """
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Goods that a customer has chosen at the machine itself, which now waits for a yes or a no."""
+
+    serial: str  # unlike that of any other choice, in this process or another
+    address: int  # as the machine numbers what was chosen
+    price: Decimal  # what the machine asks for it, in the currency's unit
+
+
+@runtime_checkable
+class Keypad(Protocol):
+    """A `Dispenser` whose goods the customer chooses at the machine: it vends what is chosen, and nothing else.
+
+    `prepare(address)` binds the choice that stands at that moment; `vend(address)` says yes to that very choice,
+    once, if it still stands, and to no other. Otherwise it ends with NOT_DELIVERED and `Cause.CHOICE_GONE`.
+    """
+
+    @property
+    def choice(self) -> Choice | None:
+        """The choice that waits for an answer now. A yes ends its waiting as well as a no."""
+
+    def on_choice(self, callback: Callable[[], None]) -> None:
+        """Call `callback` whenever `choice` has changed, but not for what `vend` and `decline` themselves change."""
+
+    def decline(self, serial: str) -> None:
+        """Say no to that choice; nothing happens if it waits no more."""

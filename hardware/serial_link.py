@@ -1,8 +1,9 @@
 """Bytes over a serial port on the asyncio event loop: open it, lose it, find it again. No protocol inside.
 
 The port is any name that pyserial understands: a device file (best one of /dev/serial/by-id, which stays the same
-whatever the adapter is plugged into) or a URL with a file descriptor behind it, such as socket://host:port.
-Everything that may wait (opening, closing) happens in a thread; reading is driven by the event loop.
+whatever the adapter is plugged into) or a URL, such as socket://host:port or rfc2217://host:port. Everything that may
+wait (opening, closing) happens in a thread; reading is driven by the event loop, or, where it cannot watch the port,
+by threads (`hardware.port_threads`).
 """
 
 from __future__ import annotations
@@ -10,18 +11,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import io
 import logging
+import re
 import termios
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import serial
 
+from hardware.port_threads import READ_WAIT_SECONDS, PortThreads, has_descriptor
+
 logger = logging.getLogger(__name__)
 
 # One read takes at most this much: 0.7 s of a 57600 baud line, more than any host lets pile up.
 READ_BYTES = 4096
+NETWORK = ("socket://", "rfc2217://")  # URLs that lead to a serial server
 
 
 @dataclass(frozen=True)
@@ -46,27 +50,33 @@ def explain(port: str, error: Exception) -> str:
         return f"the serial port {port} may not be opened by this user: add the user to the group dialout"
     if code in {errno.EAGAIN, errno.EBUSY}:
         return f"the serial port {port} is held by another program: end it, or give this machine a port of its own"
-    if code == errno.ECONNREFUSED:
-        return f"nobody accepts connections at {port}: is the serial server switched on?"
     if isinstance(error, serial.SerialTimeoutException):
         return f"the serial port {port} takes no more bytes: the line behind it is stuck"
+    if code == errno.ECONNREFUSED or "Connection refused" in str(error):  # pyserial's words carry no number
+        return f"nobody accepts connections at {port}: is the serial server switched on?"
     return f"the serial port {port} cannot be used: {error}"
 
 
+def lost(port: str) -> str:
+    """Say in one sentence that an open port is gone."""
+    if port.startswith(NETWORK):
+        return f"the connection to {port} was lost: is the serial server switched on?"
+    return f"the serial port {port} was lost: is the adapter plugged in?"
+
+
 def open_port(port: str, baudrate: int, write_timeout_seconds: float) -> serial.SerialBase:
-    """Open a port exclusively, for reads that never wait. May block for seconds: call it in a thread.
+    """Open a port exclusively, for reads that do not wait. May block for seconds: call it in a thread.
 
     Raises OSError (pyserial's own errors are OSErrors) or ValueError; `explain` turns either into a sentence.
     """
+    if port.startswith(NETWORK) and not re.search(r":[0-9]+(/|\?|$)", port):
+        raise ValueError("it must name host and port number, as in rfc2217://10.0.0.5:4001")
     opened = serial.serial_for_url(
         port, baudrate=baudrate, timeout=0, write_timeout=write_timeout_seconds, exclusive=True, do_not_open=True
     )
+    if not has_descriptor(opened):
+        opened.timeout, opened.write_timeout = READ_WAIT_SECONDS, None  # its threads may wait
     opened.open()
-    try:
-        opened.fileno()
-    except io.UnsupportedOperation as error:
-        opened.close()
-        raise ValueError("it has no file descriptor; use a device file or socket://host:port") from error
     return opened
 
 
@@ -116,6 +126,7 @@ class SerialLink:
         self._on_down = on_down
         self._timing = timing or LinkTiming()
         self._opened: serial.SerialBase | None = None
+        self._threads: PortThreads | None = None  # of a port that the loop cannot watch
         self._lost: asyncio.Future[Exception] | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._reason = ""
@@ -151,7 +162,10 @@ class SerialLink:
         if self._opened is None:
             return False
         try:
-            self._opened.write(data)
+            if self._threads is not None:
+                self._threads.write(data)
+            else:
+                self._opened.write(data)
         except (OSError, ValueError) as error:
             self._lose(error)
             return False
@@ -167,8 +181,11 @@ class SerialLink:
             self._lose(error)
             return
         if data:
-            self.bytes_in += len(data)
-            self._on_bytes(data)
+            self._came(data)
+
+    def _came(self, data: bytes) -> None:
+        self.bytes_in += len(data)
+        self._on_bytes(data)
 
     def _lose(self, error: Exception) -> None:
         """Detach the port from the loop at once; the keeper does what may wait."""
@@ -180,6 +197,10 @@ class SerialLink:
 
     def _detach(self, opened: serial.SerialBase) -> None:
         self._opened = None
+        if self._threads is not None:
+            self._threads.end()
+            self._threads = None
+            return
         with contextlib.suppress(OSError, ValueError):  # a descriptor that is gone already needs no removal
             asyncio.get_running_loop().remove_reader(opened.fileno())
 
@@ -209,7 +230,10 @@ class SerialLink:
         self._lost = loop.create_future()
         self._opened = opened
         self._reason = ""
-        loop.add_reader(opened.fileno(), self._readable)
+        if has_descriptor(opened):
+            loop.add_reader(opened.fileno(), self._readable)
+        else:
+            self._threads = PortThreads(opened, on_bytes=self._came, on_error=self._lose)
         logger.info("the serial port %s is open", self.port)
         try:
             self._on_up()
@@ -218,7 +242,7 @@ class SerialLink:
             if isinstance(error, serial.SerialTimeoutException):
                 self._report_down(explain(self.port, error))
             else:
-                self._report_down(f"the serial port {self.port} was lost: is the adapter plugged in?")
+                self._report_down(lost(self.port))
         finally:
             self._detach(opened)
             # Shielded: a port that is not closed stays locked for everyone, so closing is not given up half-way.

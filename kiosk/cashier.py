@@ -7,6 +7,7 @@ same two followers: one for an order that can still be paid, one for a refund th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
 from collections.abc import Callable, Coroutine
@@ -30,7 +31,7 @@ from kiosk.payments.gateway import (
 )
 from kiosk.records import Change, Step
 from kiosk.refunds import Refunds, request_refund, to_refunding
-from kiosk.settings import Product, Settings
+from kiosk.settings import Product, Settings, Slot
 from kiosk.unpaid import Unpaid, in_hand
 from kiosk.words import Speaker
 
@@ -46,6 +47,7 @@ CODE_GRACE_SECONDS = 60
 OF_ONE_ORDER = frozenset({"ORDERPAID", "ORDERCLOSED", "OUT_TRADE_NO_USED"})
 LOCAL_IP = "127.0.0.1"  # NATIVE: the address of the machine that orders; it has no other that it knows of
 SWEEP_SECONDS = 5  # finds orders that another process (the command line) has changed
+ELSEWHERE_SECONDS = 300  # how often WeChat is asked whether a failed refund was made on the merchant platform instead
 
 Decide = Callable[[Order, View], Step | None]  # see `Journal.update`
 
@@ -110,6 +112,7 @@ class Cashier:
     async def start(self) -> None:
         """Take up every order that is not finished, and go on looking for such orders."""
         self._spawn(self._sweep_forever())
+        self._spawn(self._look_elsewhere_forever())
 
     async def stop(self) -> None:
         """Stop following; what is under way at the gateway ends by itself and is taken up at the next start."""
@@ -186,23 +189,40 @@ class Cashier:
         product = self._product(product_id)
         ttl = self._pay.code_ttl_seconds + CODE_GRACE_SECONDS
         order = await self._open(product, Channel.NATIVE_TWO, ttl)
-        answer = await self._announce(order, urgent=False)
-        if isinstance(answer, Order):
-            return _code(answer) or Refused(
-                "STATE", f"{answer.out_trade_no} is {answer.state.value}", permanent=False
-            )
-        return answer
+        return await self._code_for(order, urgent=False)
+
+    async def order_at_keypad(
+        self, product: Product, slot: Slot, price_fen: int, ttl_seconds: int
+    ) -> Code | Refused | Unclear:
+        """Make a code for what was chosen at the machine, at the machine's price. Raises `DatabaseError`."""
+        priced = replace(product, price_fen=price_fen)
+        order = await self._open(priced, Channel.KEYPAD, ttl_seconds, slot=slot.id)
+        return await self._code_for(order, urgent=True)
 
     async def open_codes(self) -> list[Code]:
         """The codes that an earlier run left open at WeChat."""
         orders = await self._journal.orders_in([OrderState.AWAITING_PAYMENT])
-        return [code for code in map(_code, orders) if code is not None]
+        codes = (_code(order) for order in orders if order.channel is Channel.NATIVE_TWO)
+        return [code for code in codes if code is not None]
+
+    async def withdraw_left_over(self) -> None:
+        """Close whatever an earlier run left unpaid. Raises `DatabaseError`."""
+        for order in await self._journal.orders_in(UNPAID):
+            self.withdraw(order.out_trade_no)
 
     def withdraw(self, out_trade_no: str) -> None:
         """Close an unpaid order as soon as WeChat lets it be closed; a payment that wins the race is honoured."""
         self._unpaid.withdraw(out_trade_no)
         self._follow_unpaid(out_trade_no)
         self._nudge(out_trade_no)
+
+    async def _code_for(self, order: Order, *, urgent: bool) -> Code | Refused | Unclear:
+        answer = await self._announce(order, urgent=urgent)
+        if isinstance(answer, Order):
+            return _code(answer) or Refused(
+                "STATE", f"{answer.out_trade_no} is {answer.state.value}", permanent=False
+            )
+        return answer
 
     async def _order_by_scan(self, product_id: str, openid: str, nonce: str) -> Order:
         order = await self._open_to_pay(Channel.NATIVE_ONE, product_id, openid=openid, nonce=nonce)
@@ -248,6 +268,7 @@ class Cashier:
         openid: str | None = None,
         nonce: str | None = None,
         client_ip: str | None = None,
+        slot: str | None = None,
     ) -> Order:
         miniprogram = self._settings.miniprogram
         if channel is Channel.MINIPROGRAM and miniprogram is not None:
@@ -269,6 +290,7 @@ class Cashier:
             openid=openid,
             scan_nonce=nonce,
             client_ip=client_ip,
+            slot=slot,
         )
         reusable_until = now + timedelta(seconds=min(REUSE_MARGIN_SECONDS, ttl_seconds / 2))
         return await self._journal.open_order(order, self._slots_of[product.id], reusable_until=reusable_until)
@@ -376,7 +398,7 @@ class Cashier:
                 paid_fen=payment.total_fen,
                 paid_at=payment.paid_at,
                 confirmed_at=now,
-                # Whose order it is stays: asked under the merchant's app id, WeChat may name the payer by another id.
+                # Whose order it is stays: only its customer may look at it.
                 openid=order.openid if order.channel is Channel.MINIPROGRAM else payment.openid or order.openid,
             )
             reason = self._mismatch(order, payment)
@@ -399,9 +421,7 @@ class Cashier:
             return f"order {order.out_trade_no} costs {order.amount_fen} fen, {payment.total_fen} fen were paid"
         if payment.currency != "CNY":
             return f"order {order.out_trade_no} was paid in {payment.currency}, not in CNY"
-        # Orders of the mini-program are asked for under the merchant's app id, and answers may show either.
-        app_ids = {order.app_id, self._pay.app_id} if order.channel is Channel.MINIPROGRAM else {order.app_id}
-        if payment.app_id not in app_ids:
+        if payment.app_id != order.app_id:
             return f"order {order.out_trade_no} was paid under another app id"
         return None
 
@@ -453,6 +473,14 @@ class Cashier:
             _log.error("order %s is taken up again later", number, exc_info=error)
         else:
             self._unpaid.forget(number)
+            self._spawn(self._follow_on(number))
+
+    async def _follow_on(self, number: str) -> None:
+        """Begin what came to be needed while the follower before was still there: a refund, not only at the sweep."""
+        with contextlib.suppress(DatabaseError):
+            order = await self._journal.order(number)
+            if order is not None:
+                self._follow(order)
 
     def _nudge(self, number: str) -> None:
         event = self._nudges.get(number)
@@ -478,6 +506,16 @@ class Cashier:
                 left_over = False
             await asyncio.sleep(SWEEP_SECONDS)
 
+    async def _look_elsewhere_forever(self) -> None:
+        """Take orders off the technician's list whose money somebody has sent back on the merchant platform."""
+        while True:
+            await asyncio.sleep(ELSEWHERE_SECONDS)
+            try:
+                for order in await self._journal.orders_in([OrderState.REFUND_FAILED]):
+                    await self._refunds.ask_elsewhere(order)
+            except DatabaseError as error:
+                _log.error("failed refunds cannot be looked after: %s", error)
+
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
@@ -498,6 +536,6 @@ def _prepared(answer: Prepared) -> Callable[[Order, View], Step | None]:
 
 
 def _code(order: Order) -> Code | None:
-    if order.channel is not Channel.NATIVE_TWO or order.code_url is None or order.state not in UNPAID:
+    if order.code_url is None or order.state not in UNPAID:
         return None
     return Code(order.out_trade_no, order.product_id, order.code_url, order.amount_fen, order.expires_at)

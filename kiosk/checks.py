@@ -6,6 +6,7 @@ holds (ports, screen) are left out while it runs.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import http.client
 import os
@@ -21,8 +22,10 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from PIL import Image, UnidentifiedImageError
 
 from display.fonts import NO_FONT, find_font, missing_glyphs
-from display.pictures import MAX_PICTURE_BYTES, MAX_PICTURE_PIXELS
-from hardware.serial_link import close_port, explain, open_port
+from display.pictures import MAX_PICTURE_BYTES, MAX_PICTURE_PIXELS, PictureError, open_picture
+from display.slideshow import files_in
+from hardware.dispenser import Status
+from hardware.serial_link import check_port
 from kiosk.clock import Clock, SystemClock
 from kiosk.database import DatabaseError, connect_to_read
 from kiosk.journal import JOURNAL_FILE
@@ -34,6 +37,7 @@ APP_ID_LENGTH = 18  # wx and 16 hexadecimal digits, as WeChat has always given t
 MIN_TOKEN_CHARACTERS = 16  # a token is guessed by programs, not by hands: 16 random characters hold
 CERTIFICATE_WARNING = timedelta(days=30)  # time enough to fetch a new one from the merchant platform
 MIN_FREE_BYTES = 100 * 1000 * 1000  # a year of 1000 orders a day takes about this much
+BOARD_SECONDS = 5.0  # a board that is there has said what it is within two seconds of opening its port
 RUNNING_TIMEOUT_SECONDS = 1.0  # a machine on this computer answers within milliseconds
 
 
@@ -47,13 +51,14 @@ def check(settings: Settings, clock: Clock | None = None) -> list[str]:
         *_certificate(settings, now),
         *_products(settings),
         *_pictures(settings),
+        *_idle_pictures(settings),
         *_fonts(settings),
         *_data_dir(settings),
         *_journal(settings),
         *_screen_file(settings),
     ]
     if not machine_is_running(settings):
-        findings += [*_serial_port(settings), *_framebuffer(settings), *_listeners(settings)]
+        findings += [*_serial_port(settings), *_screen(settings), *_listeners(settings)]
     return findings
 
 
@@ -173,6 +178,24 @@ def _pictures(settings: Settings) -> Iterator[str]:
             yield f"{start} is damaged: {error}"
 
 
+def _idle_pictures(settings: Settings) -> Iterator[str]:
+    folder = settings.display.idle_folder
+    if folder is None:
+        return
+    try:
+        files = files_in(folder)
+    except OSError as error:
+        yield f"[display] idle_folder = {folder}: cannot be read: {error.strerror}"
+        return
+    if not files:
+        yield f"[display] idle_folder = {folder}: there is no picture in it; put PNG or JPEG files into it"
+    for file in files:
+        try:
+            open_picture(file)
+        except PictureError as error:
+            yield f"[display] idle_folder: {error}; it is skipped"
+
+
 def _fonts(settings: Settings) -> Iterator[str]:
     if find_font() is None:
         yield NO_FONT
@@ -222,22 +245,54 @@ def _serial_port(settings: Settings) -> Iterator[str]:
     chosen = settings.dispenser
     if chosen.driver is DispenserDriver.FAKE or chosen.port is None:
         return
-    try:
-        close_port(open_port(chosen.port, chosen.baudrate or 9600, RUNNING_TIMEOUT_SECONDS))
-    except (OSError, ValueError) as error:
-        yield f"[dispenser] port = {chosen.port}: {explain(chosen.port, error)}"
-
-
-def _framebuffer(settings: Settings) -> Iterator[str]:
-    if settings.display.driver is not DisplayDriver.FRAMEBUFFER:
+    wrong = check_port(chosen.port, chosen.baudrate or 9600)
+    if wrong:
+        yield f"[dispenser] port = {chosen.port}: {wrong}"
         return
-    from display.screen import ScreenError  # noqa: PLC0415 - only for a framebuffer: it loads the whole machine
+    board = asyncio.run(_board_status(settings))
+    if not board.ready:
+        yield f"[dispenser] port = {chosen.port}: {board.reason}"
+    elif board.slots is not None:
+        for slot in settings.slots:
+            if slot.address not in board.slots:
+                yield (
+                    f"[slot:{slot.id}] address = {slot.address}: the board says that it has no such slot; "
+                    f"it has {len(board.slots)}, from {min(board.slots)} to {max(board.slots)}"
+                )
+
+
+async def _board_status(settings: Settings) -> Status:
+    """What the driver knows once it has asked the board what it is; nothing is moved."""
+    from kiosk.machine import make_dispenser  # noqa: PLC0415 - as in _framebuffer
+
+    dispenser = make_dispenser(settings)
+    changed = asyncio.Event()
+    dispenser.on_status(changed.set)
+    await dispenser.start()
+    try:
+        async with asyncio.timeout(BOARD_SECONDS):
+            while not dispenser.status.ready:
+                changed.clear()
+                await changed.wait()
+    except TimeoutError:
+        pass
+    status = dispenser.status
+    await dispenser.stop()
+    return status
+
+
+def _screen(settings: Settings) -> Iterator[str]:
+    display = settings.display
+    if display.driver not in {DisplayDriver.FRAMEBUFFER, DisplayDriver.WINDOW}:
+        return
+    from display.screen import ScreenError  # noqa: PLC0415 - only for a real screen: it loads the whole machine
     from kiosk.machine import screen_opener  # noqa: PLC0415 - as above
 
     try:
         screen_opener(settings)().close()
     except ScreenError as error:
-        yield f"[display] device = {settings.display.device}: {error}"
+        key = f"device = {display.device}" if display.driver is DisplayDriver.FRAMEBUFFER else "driver = window"
+        yield f"[display] {key}: {error}"
 
 
 def _listeners(settings: Settings) -> Iterator[str]:

@@ -18,6 +18,7 @@ import click
 from kiosk import __version__, cli_books, cli_reconcile
 from kiosk.cli_config import BAD_INI, exit_with, load_or_exit, with_config
 
+SIMULATED_PROTOCOLS = ("xy", "modbus-relay", "modbus-zdm8", "tcn", "mdb")  # what `hardware.simulators` can make
 PRINTED_MODULE_PIXELS = 16  # some 900 pixels in all: sharp at 300 dpi on a label of 7 cm
 
 
@@ -130,14 +131,26 @@ def set_password(config: Path) -> None:
     click.echo(f"the password's hash is in {file}")
 
 
-@cli.command("simulate-board")
-@click.option("--protocol", type=click.Choice(["xy"]), required=True)
-@click.option("--link", type=click.Path(path_type=Path), help="Link the pseudo-terminal there.")
-def simulate_board(protocol: str, link: Path | None) -> None:  # noqa: ARG001 - there is one so far
-    """Simulate a vending board on a pseudo-terminal; print every frame and every item dropped."""
-    from hardware.xy.simulator import run_simulator
+@cli.command()
+def ports() -> None:
+    """List the serial ports of this computer, who holds them, and which one is probably the board."""
+    from hardware.ports import find_ports, report
 
-    _run_until_stopped(lambda: run_simulator(link))
+    click.echo("\n".join(report(find_ports())))
+
+
+@cli.command("simulate-board")
+@click.option("--protocol", type=click.Choice(SIMULATED_PROTOCOLS), required=True)
+@click.option("--link", type=click.Path(path_type=Path), help="Link the pseudo-terminal there.")
+def simulate_board(protocol: str, link: Path | None) -> None:
+    """Simulate a vending board on a pseudo-terminal; print every frame and every item dropped.
+
+    Type help and Enter while it runs for the faults that it can have.
+    """
+    from hardware.simulator_console import run_board
+    from hardware.simulators import make_board
+
+    _run_until_stopped(lambda: run_board(protocol, lambda show: make_board(protocol, link, show), sys.stdin))
 
 
 @cli.command("simulate-wechat")

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kiosk.cli_config import load_or_exit, with_config
+from kiosk.cli_config import load_kiosk_or_exit, with_config
 
 if TYPE_CHECKING:
     from kiosk.journal import Journal
     from kiosk.orders import Order
     from kiosk.sales import ClosedDay
     from kiosk.sales import Day as DayOfSales
-    from kiosk.settings import Settings
+    from kiosk.settings import KioskSettings
 
 
 class Since(click.ParamType[datetime]):
@@ -64,7 +64,7 @@ class Day(click.ParamType[date]):
 @with_config
 def orders(state: str | None, since: datetime | None, as_csv: bool, config: Path) -> None:
     """List the orders in the journal, newest first."""
-    settings = load_or_exit(config)
+    settings = load_kiosk_or_exit(config)
     from kiosk.database import DatabaseError
     from kiosk.journal import read_orders
     from kiosk.orders import OrderState
@@ -73,7 +73,7 @@ def orders(state: str | None, since: datetime | None, as_csv: bool, config: Path
     if state is not None and state not in known:
         raise click.BadParameter(f"{state} is no state; there are {', '.join(known)}", param_hint="--state")
     try:
-        found = read_orders(settings.kiosk.data_dir, [OrderState(state)] if state else [], since)
+        found = read_orders(settings.data_dir, [OrderState(state)] if state else [], since)
     except DatabaseError as error:
         raise click.ClickException(str(error)) from error
     if as_csv:
@@ -87,7 +87,7 @@ def orders(state: str | None, since: datetime | None, as_csv: bool, config: Path
 @with_config
 def refund(out_trade_no: str, config: Path) -> None:
     """Ask for a refund of a paid order; the machine carries it out while it runs, or when it starts."""
-    settings = load_or_exit(config)
+    settings = load_kiosk_or_exit(config)
     import asyncio
 
     from kiosk.database import DatabaseError
@@ -107,7 +107,7 @@ def refund(out_trade_no: str, config: Path) -> None:
 @with_config
 def day(day: date, close: bool, config: Path) -> None:
     """Show what was sold on DAY (2026-11-23, today, yesterday), by product."""
-    settings = load_or_exit(config)
+    settings = load_kiosk_or_exit(config)
     import asyncio
 
     from kiosk.database import DatabaseError
@@ -157,12 +157,12 @@ def verify(file: Path | None, config: Path) -> None:
 @with_config
 def story(out_trade_no: str, file: Path | None, config: Path) -> None:
     """Tell what happened to an order, from the first event to the last."""
-    settings = load_or_exit(config)
+    settings = load_kiosk_or_exit(config)
     from kiosk.database import DatabaseError
     from kiosk.journal import JOURNAL_FILE, UnknownOrder, read_story
     from kiosk.story import sentence
 
-    path = file or settings.kiosk.data_dir / JOURNAL_FILE
+    path = file or settings.data_dir / JOURNAL_FILE
     try:
         events, archived = read_story(path, out_trade_no)
     except (DatabaseError, UnknownOrder) as error:
@@ -170,7 +170,7 @@ def story(out_trade_no: str, file: Path | None, config: Path) -> None:
     if archived:
         click.echo("its first events are in an archive: kiosk journal story --file ARCHIVE " + out_trade_no)
     for event in events:
-        click.echo(f"{event.at.astimezone():%Y-%m-%d %H:%M:%S}  {sentence(event, settings.kiosk.language)}")
+        click.echo(f"{event.at.astimezone():%Y-%m-%d %H:%M:%S}  {sentence(event, settings.language)}")
 
 
 @journal.command()
@@ -207,13 +207,15 @@ def archive(file: Path, before: datetime, config: Path) -> None:
     click.echo(f"{file} holds {made.events} events; {made.dropped} of them were dropped from {path}")
 
 
-async def _day(settings: Settings, day: date, *, close: bool) -> tuple[DayOfSales, ClosedDay | None]:
+async def _day(settings: KioskSettings, day: date, *, close: bool) -> tuple[DayOfSales, ClosedDay | None]:
     async with _books(settings) as books:
-        closed = await books.sales.close(day, "the command line") if close else await books.sales.closed(day)
+        closed = await books.sales.closed(day)
+        if close and closed is None:  # the technician may have closed it on the page: then it is as it should be
+            closed = await books.sales.close(day, "the command line")
         return (await books.sales.days(day, day))[0], closed
 
 
-async def _refund(settings: Settings, out_trade_no: str) -> Order:
+async def _refund(settings: KioskSettings, out_trade_no: str) -> Order:
     from kiosk.refunds import request_refund
 
     async with _books(settings) as books:
@@ -221,15 +223,15 @@ async def _refund(settings: Settings, out_trade_no: str) -> Order:
 
 
 @asynccontextmanager
-async def _books(settings: Settings) -> AsyncIterator[Journal]:
+async def _books(settings: KioskSettings) -> AsyncIterator[Journal]:
     """The journal to write in, beside a machine that may run."""
     from kiosk.clock import SystemClock
     from kiosk.database import DatabaseError
     from kiosk.journal import JOURNAL_FILE, Journal
 
-    if not (settings.kiosk.data_dir / JOURNAL_FILE).exists():
-        raise DatabaseError(f"there is no journal in {settings.kiosk.data_dir}")
-    books = Journal(settings.kiosk.data_dir, SystemClock())
+    if not (settings.data_dir / JOURNAL_FILE).exists():
+        raise DatabaseError(f"there is no journal in {settings.data_dir}")
+    books = Journal(settings.data_dir, SystemClock())
     try:
         yield books
     finally:
@@ -239,7 +241,7 @@ async def _books(settings: Settings) -> AsyncIterator[Journal]:
 def _journal_file(config: Path) -> Path:
     from kiosk.journal import JOURNAL_FILE
 
-    return load_or_exit(config).kiosk.data_dir / JOURNAL_FILE
+    return load_kiosk_or_exit(config).data_dir / JOURNAL_FILE
 
 
 def _print_csv(found: list[Order]) -> None:

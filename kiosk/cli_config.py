@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 if TYPE_CHECKING:
-    from kiosk.settings import Settings
+    from kiosk.settings import KioskSettings, Settings
 
 BAD_INI = 2  # exit status of every command that cannot use the ini
 
@@ -31,6 +31,16 @@ def load_or_exit(config: Path) -> Settings:
 
     try:
         return load(config)
+    except ConfigError as error:
+        exit_with(error.findings)
+
+
+def load_kiosk_or_exit(config: Path) -> KioskSettings:
+    """Only [kiosk]; ends the process with what is wrong with it on standard error."""
+    from kiosk.config import ConfigError, load_kiosk
+
+    try:
+        return load_kiosk(config)
     except ConfigError as error:
         exit_with(error.findings)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import ipaddress
 import os
 import re
 from dataclasses import dataclass, field
@@ -17,12 +18,16 @@ from kiosk.settings import (
     InDoubt,
     KioskSettings,
     ListenAddress,
+    MdbSettings,
     MiniProgramSettings,
+    ModbusProfile,
+    ModbusSettings,
     NativeMode,
     Product,
     Settings,
     SignType,
     Slot,
+    TcnSettings,
     WebSettings,
     WeChatPaySettings,
     XySettings,
@@ -30,17 +35,30 @@ from kiosk.settings import (
 
 SECTIONS = ("kiosk", "wechatpay", "miniprogram", "callbacks", "web", "display", "dispenser")
 DRIVER_SECTIONS = ("xy", "modbus", "tcn", "mdb")  # each only with that driver
-DRIVERS_TO_COME = (DispenserDriver.MODBUS, DispenserDriver.TCN, DispenserDriver.MDB)
 BAUDRATES = (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400)
-ADDRESSES = {DispenserDriver.XY: (1, 65535)}  # XY counts in two bytes; its 0 means "cancelled"
+ADDRESSES: dict[object, tuple[int, int]] = {  # how each board numbers its slots: lowest, highest
+    DispenserDriver.XY: (1, 1000),
+    ModbusProfile.RELAY: (0, 255),
+    ModbusProfile.ZDM8: (0, 99),
+    DispenserDriver.TCN: (1, 80),
+    DispenserDriver.MDB: (0, 65534),  # MDB/ICP 4.2, 7.4: FFFF means that the machine does not tell
+}
 ADDRESSES_OF_OTHERS = (0, 65535)
+MODBUS_KEYS = {  # those that only one profile has
+    "pulse": ModbusProfile.RELAY,
+    "proof": ModbusProfile.RELAY,
+    "sensor": ModbusProfile.ZDM8,
+    "motor": ModbusProfile.ZDM8,
+}
 MAX_SECRET_BYTES = 4096  # no key or token is longer; a larger file is some other file
 MAX_PRICE_FEN = 50_000_00  # no vending machine sells dearer: a larger figure is a slip
 SCREEN_PIXELS = (320, 4096)  # smallest and largest side that the painter lays out
+MAX_SCREEN_LINK = 150  # with the machine's id its code is as large as one of mode one, which any screen shows
 API_KEY_LENGTH = 32  # WeChat Pay v2 demands exactly this
 WECHAT_API = "https://api.mch.weixin.qq.com"
 WECHAT_BACKUP_API = "https://api2.mch.weixin.qq.com"
 APP_ID = {"pattern": "wx[0-9A-Za-z]{1,30}", "right": "wx and the letters and digits that WeChat gave"}
+PROXY = "the address of the reverse proxy, such as 10.0.0.2"
 ANYTHING = {"pattern": r".{1,64}", "right": "1 to 64 characters"}
 
 
@@ -63,14 +81,20 @@ class _Repeat(enum.Enum):
     VENDOR = "vendor"
 
 
-class _Profile(enum.Enum):
-    RELAY = "relay"
-    ZDM8 = "zdm8"
+class _MdbAddress(enum.Enum):
+    FIRST = "0x10"
+    SECOND = "0x60"
 
 
 class _Proof(enum.Enum):
     INPUT = "input"
     NONE = "none"
+
+
+class _Motor(enum.Enum):
+    COIL = "coil"
+    LOCK = "lock"
+    BELT = "belt"
 
 
 @dataclass
@@ -91,11 +115,12 @@ def load(path: Path) -> Settings:
         wechatpay=_wechatpay(reading),
         miniprogram=_miniprogram(reading) if "miniprogram" in ini else None,
         callbacks=_listen(ini.section("callbacks"), "127.0.0.1:8000"),
+        proxy=_proxy(ini.section("callbacks")),
         web=_web(reading),
         display=_display(ini.section("display")),
         dispenser=(dispenser := _dispenser(ini)),
         products=(products := _products(ini)),
-        slots=_slots(ini, dispenser.driver, {product.id for product in products}),
+        slots=_slots(ini, dispenser, {product.id for product in products}),
         secret_files=tuple(reading.secret_files),
     )
     if settings.callbacks == settings.web.listen and settings.callbacks.port:
@@ -116,6 +141,16 @@ def load_password_file(path: Path) -> Path:
     if wrong:
         raise ConfigError(wrong)
     return file
+
+
+def load_kiosk(path: Path) -> KioskSettings:
+    """Only [kiosk], for commands that look at the books: no secret is needed for them, nor a finished ini."""
+    ini = _open(path)
+    settings = _kiosk(ini.section("kiosk"))
+    wrong = tuple(finding for finding in ini.findings if "[kiosk]" in finding)
+    if wrong:
+        raise ConfigError(wrong)
+    return settings
 
 
 def _open(path: Path) -> IniFile:
@@ -170,11 +205,16 @@ def _wechatpay(reading: _Reading) -> WeChatPaySettings:
 
 def _miniprogram(reading: _Reading) -> MiniProgramSettings:
     section = reading.ini.section("miniprogram")
+    screen_link = section.address("screen_link")
+    if screen_link is not None and len(screen_link) > MAX_SCREEN_LINK:
+        section.note(
+            "screen_link", f"must have {MAX_SCREEN_LINK} characters at most: a small screen has no room for more"
+        )
     return MiniProgramSettings(
         app_id=section.text("app_id", **APP_ID),
         app_secret=_secret_file(reading, section, "app_secret_file", required=True) or "",
         api_base=section.address("api_base", "https://api.weixin.qq.com"),
-        screen_link=section.address("screen_link"),
+        screen_link=screen_link,
     )
 
 
@@ -197,11 +237,19 @@ def _listen(section: Section, default: str) -> ListenAddress:
     return ListenAddress(*section.listen("listen", default))
 
 
+def _proxy(section: Section) -> str:
+    proxy = section.text("proxy", "127.0.0.1", pattern="[0-9A-Fa-f.:]+", right=PROXY)
+    try:
+        return str(ipaddress.ip_address(proxy))
+    except ValueError:
+        if re.fullmatch("[0-9A-Fa-f.:]+", proxy):  # what else is wrong was noted
+            section.note("proxy", f"must be {PROXY}", proxy)
+        return proxy
+
+
 def _display(section: Section) -> DisplaySettings:
     driver = section.choice("driver", DisplayDriver, DisplayDriver.FRAMEBUFFER)
     device = section.path("device", "/dev/fb0")
-    if driver is DisplayDriver.WINDOW:
-        section.note("driver", "is not part of this version; use framebuffer, file or none", driver.value)
     if driver is DisplayDriver.FILE and ("device" not in section or device.suffix != ".png"):
         section.note("device", "must name the picture that driver = file writes, ending in .png")
     size = section.text("size", "1080x1920", pattern="[0-9]{1,5}x[0-9]{1,5}", right="WIDTHxHEIGHT, such as 1080x1920")
@@ -209,41 +257,40 @@ def _display(section: Section) -> DisplaySettings:
     smallest, largest = SCREEN_PIXELS
     if not all(smallest <= side <= largest for side in (width, height)):
         section.note("size", f"must have sides from {smallest} to {largest} pixels", size)
+    whole = driver is DisplayDriver.WINDOW and "size" not in section
     return DisplaySettings(
         driver=driver,
         device=device if driver in {DisplayDriver.FRAMEBUFFER, DisplayDriver.FILE} else None,
-        width=width,
-        height=height,
+        width=0 if whole else width,
+        height=0 if whole else height,
         rotate=section.integer("rotate", 0, choices=(0, 90, 180, 270)),
+        idle_folder=section.path("idle_folder"),
+        idle_after_seconds=section.integer("idle_after", 60, low=10, high=3600),
     )
 
 
 def _dispenser(ini: IniFile) -> DispenserSettings:
     section = ini.section("dispenser")
     driver = section.choice("driver", DispenserDriver)
-    if driver in DRIVERS_TO_COME:
-        section.note(
-            "driver", "is not part of this version; use xy, or fake for a machine without a board", driver.value
-        )
     port = section.raw("port")
     if port is not None and "://" not in port:
         port = str(section.path("port"))
-    if driver is DispenserDriver.XY and "port" not in section:
+    if driver is not DispenserDriver.FAKE and "port" not in section:
         section.note("port", "is missing; it must be the serial port of the board, best one of /dev/serial/by-id")
     for name in DRIVER_SECTIONS:
         if name in ini and name != section.raw("driver"):
             ini.note(f"[{name}]: is only for [dispenser] driver = {name}; take it out")
             ini.section(name).forgive()
-    if driver is DispenserDriver.MODBUS:
-        _read_modbus(ini.section("modbus"))
-    elif driver in DRIVERS_TO_COME:
-        ini.section(driver.value).forgive()
+    vend_timeout = section.integer("vend_timeout", 60, low=5, high=600)
     return DispenserSettings(
         driver=driver,
         port=port,
         baudrate=section.integer("baudrate", 0, choices=BAUDRATES) or None,
-        vend_timeout_seconds=section.integer("vend_timeout", 60, low=5, high=600),
+        vend_timeout_seconds=vend_timeout,
         xy=_xy(ini.section("xy")) if driver is DispenserDriver.XY else XySettings(),
+        modbus=_modbus(ini.section("modbus"), vend_timeout) if driver is DispenserDriver.MODBUS else ModbusSettings(),
+        tcn=_tcn(ini.section("tcn")) if driver is DispenserDriver.TCN else TcnSettings(),
+        mdb=_mdb(ini) if driver is DispenserDriver.MDB else MdbSettings(),
     )
 
 
@@ -257,12 +304,48 @@ def _xy(section: Section) -> XySettings:
     )
 
 
-def _read_modbus(section: Section) -> None:
-    """Only so that mistakes in the section are told now; the driver comes later."""
-    section.choice("profile", _Profile, _Profile.RELAY)
-    section.integer("unit", 1, low=1, high=247)  # Modbus over serial line, 2.2: addresses of single devices
-    section.number("pulse", 0.7, low=0.1, high=60)
-    section.choice("proof", _Proof, _Proof.INPUT)
+def _modbus(section: Section, vend_timeout_seconds: int) -> ModbusSettings:
+    profile = section.choice("profile", ModbusProfile, ModbusProfile.RELAY)
+    settings = ModbusSettings(
+        profile=profile,
+        unit=section.integer("unit", 1, low=1, high=247),  # Modbus over serial line, 2.2: addresses of single devices
+        pulse_seconds=section.number("pulse", 0.7, low=0.1, high=60),
+        proof_by_input=section.choice("proof", _Proof, _Proof.INPUT) is _Proof.INPUT,
+        sensor=section.boolean("sensor", default=True),
+        motor=section.choice("motor", _Motor, _Motor.COIL).value,
+    )
+    for key, owner in MODBUS_KEYS.items():
+        if key in section and owner is not profile:
+            section.note(key, f"is only for profile = {owner.value}; take it out")
+    if vend_timeout_seconds <= settings.pulse_seconds <= 60:
+        section.note("pulse", f"must be shorter than [dispenser] vend_timeout, {vend_timeout_seconds} seconds")
+    return settings
+
+
+def _tcn(section: Section) -> TcnSettings:
+    return TcnSettings(drop_sensor=section.boolean("drop_sensor", default=True))
+
+
+def _mdb(ini: IniFile) -> MdbSettings:
+    section = ini.section("mdb")
+    pay = ini.section("wechatpay")
+    if pay.raw("native_mode") == NativeMode.ONE.value:
+        pay.note(
+            "native_mode", "must be two with [dispenser] driver = mdb: the code is made for what was chosen", "one"
+        )
+    if "miniprogram" in ini:
+        ini.note("[miniprogram]: take it out: with driver = mdb the customer chooses at the machine and nowhere else")
+    word = r"[A-Za-z0-9_-]+=[A-Za-z0-9_.-]+"
+    given = section.text(
+        "settings", "", pattern=rf"{word}( {word})*", right="NAME=VALUE, several separated by a blank"
+    )
+    pairs = (tuple(pair.split("=")) for pair in given.split()) if re.fullmatch(rf"{word}( {word})*", given) else ()
+    return MdbSettings(
+        address=int(section.choice("address", _MdbAddress, _MdbAddress.FIRST).value, 16),
+        currency=section.integer("currency", 156, low=1, high=999),
+        answer_within_seconds=section.integer("answer_within", 60, low=30, high=240),
+        bridge_settings=tuple((name, value) for name, value in pairs),
+    )
 
 
 def _products(ini: IniFile) -> tuple[Product, ...]:
@@ -288,10 +371,11 @@ def _products(ini: IniFile) -> tuple[Product, ...]:
     return tuple(products)
 
 
-def _slots(ini: IniFile, driver: DispenserDriver, product_ids: set[str]) -> tuple[Slot, ...]:
+def _slots(ini: IniFile, dispenser: DispenserSettings, product_ids: set[str]) -> tuple[Slot, ...]:
     slots: list[Slot] = []
     holders: dict[int, str] = {}  # address → slot's id
-    low, high = ADDRESSES.get(driver, ADDRESSES_OF_OTHERS)
+    board = dispenser.modbus.profile if dispenser.driver is DispenserDriver.MODBUS else dispenser.driver
+    low, high = ADDRESSES.get(board, ADDRESSES_OF_OTHERS)
     for name in ini.names():
         if not name.startswith("slot:"):
             continue

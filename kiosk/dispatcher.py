@@ -17,7 +17,7 @@ from hardware.dispenser import Cause, Dispenser, Outcome, VendResult
 from kiosk.clock import Clock
 from kiosk.database import DatabaseError
 from kiosk.journal import Journal, View
-from kiosk.orders import Order, OrderState, TransitionRefused
+from kiosk.orders import Channel, Order, OrderState, TransitionRefused
 from kiosk.records import Change, SlotChange, SlotRecord, Step
 from kiosk.refunds import to_refunding
 from kiosk.settings import InDoubt, Settings, Slot
@@ -27,6 +27,7 @@ RETRY_SECONDS = 2.0  # after a write that failed (disk full), and the sweep for 
 
 OVERDUE_SECONDS = 30.0  # a driver ends every vend within its vend_timeout; this much later it has broken its word
 
+CHOICE_OVER = "what was chosen at the keypad was not waited for any more"
 IN_DOUBT = "in_doubt"  # the fault of a slot whose coil may stand half-way: a person looks before it turns again
 
 _log = logging.getLogger(__name__)
@@ -47,10 +48,23 @@ class NotNow(Exception):
 class Dispatcher:
     """Gives goods for paid orders, one after the other."""
 
-    def __init__(self, *, settings: Settings, journal: Journal, dispenser: Dispenser, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        journal: Journal,
+        dispenser: Dispenser,
+        clock: Clock,
+        wants: Callable[[Order], bool] | None = None,
+    ) -> None:
+        """`wants`: where customers choose at the machine, whether the choice that an order was made for still stands.
+
+        It is asked in the very moment before `Dispenser.prepare` binds the choice.
+        """
         self._journal = journal
         self._dispenser = dispenser
         self._clock = clock
+        self._wants = wants
         self.take(settings)
         self._wake = asyncio.Event()
         self._stopping = False
@@ -94,23 +108,48 @@ class Dispatcher:
         if self._task is not None:
             await self._task
 
+    async def confirm_delivery(self, out_trade_no: str, who: str) -> Order:
+        """A person has seen to it that the goods came out: of an order in doubt, or of one that only counts as such.
+
+        Raises `TransitionRefused`, `UnknownOrder`, `DatabaseError`.
+        """
+
+        def decide(order: Order, _: View) -> Step | None:
+            presumed = order.state is OrderState.DISPENSED and order.reason is not None
+            if order.state is not OrderState.IN_DOUBT and not presumed:
+                raise TransitionRefused(order, OrderState.DISPENSED)
+            return Step(replace(order, state=OrderState.DISPENSED, reason=None), "delivery_confirmed", {"who": who})
+
+        return await self._journal.update(out_trade_no, decide)
+
     async def test_vend(self, slot_id: str, who: str) -> VendResult:
         """Turn one slot for a technician; booked apart from sales. Raises `NotNow` or `DatabaseError`."""
         slot = self._settings.slot(slot_id)
         if slot is None:
             raise NotNow(f"there is no slot {slot_id} in the ini")
+        if self._wants is not None:
+            raise NotNow(
+                "this machine gives only what is chosen at its keypad: use its own service menu for a test vend"
+            )
         if self._board.locked():
             raise NotNow("the board is vending; try again when it has finished")
         if not self._dispenser.status.ready:
             raise NotNow(self._dispenser.status.reason)
         async with self._board:
+            taken = 0
+
+            def take(record: SlotRecord) -> SlotRecord:
+                nonlocal taken
+                taken = min(1, record.stock)  # what the books think to be empty may be turned all the same
+                return replace(record, stock=record.stock - taken)
+
             # Taken from the stock before the motor turns: a cut in between must not leave it on the books.
-            await self._journal.change_slot(slot_id, "test_vend", who, _take_one)
+            await self._journal.change_slot(slot_id, "test_vend", who, take)
             result = await self._turn(Vend(slot, None))
 
             def book(record: SlotRecord) -> SlotRecord:
                 if result.outcome is Outcome.NOT_DELIVERED:
-                    return replace(record, stock=record.stock + 1)
+                    return replace(record, stock=record.stock + taken)
                 return record
 
             await self._journal.change_slot(slot_id, f"test_vend_{result.outcome.value}", who, book)
@@ -145,6 +184,9 @@ class Dispatcher:
             if order.state is OrderState.DISPENSING and order.evidence is not None:
                 await self._settle_unfinished(order)  # only a mistake of ours leaves one: it is never vended again
                 return True
+            if self._choice_is_over(order):
+                await self._give_up(order, CHOICE_OVER)
+                return True
             if self._too_late(order):
                 board = self._dispenser.status.reason
                 await self._give_up(order, f"the goods could not be given in time{board and ': '}{board}")
@@ -174,6 +216,13 @@ class Dispatcher:
         limit = timedelta(seconds=self._settings.kiosk.dispense_within_seconds)
         return order.confirmed_at is not None and self._clock.now() - order.confirmed_at > limit
 
+    def _choice_is_over(self, order: Order) -> bool:
+        """Whether the order is not for what a customer now waits for at the machine's keypad.
+
+        A machine without one cannot give orders of the keypad, which a former board left; one with it no others.
+        """
+        return order.channel is Channel.KEYPAD if self._wants is None else not self._wants(order)
+
     async def _intend(self, order: Order, tried: Sequence[str]) -> tuple[Slot, Order] | None:
         """Make the intent durable: which slot, which attempt, the board's evidence. None: nothing is to be vended."""
         while True:
@@ -182,6 +231,10 @@ class Dispatcher:
                 reason = "no slot could deliver it" if order.attempts else "nothing was left to deliver"
                 await self._give_up(order, reason)
                 return None
+            if self._choice_is_over(order):
+                await self._give_up(order, CHOICE_OVER)
+                return None
+            # Nothing may be awaited between the question above and this.
             evidence = self._dispenser.prepare(slot.address)
             try:
                 changed = await self._journal.update(order.out_trade_no, _intent(slot, evidence))
@@ -195,10 +248,11 @@ class Dispatcher:
         """The slot to try: the one whose unit the order already holds, else the fullest that can sell."""
         if order.state is OrderState.DISPENSING and order.slot is not None:
             return self._settings.slot(order.slot)
+        chosen = order.slot if order.channel is Channel.KEYPAD else None
         candidates = [
             slot
             for slot in self._slots_of.get(order.product_id, ())
-            if slot.id not in tried and slot.id in records and records[slot.id].sellable
+            if chosen in {None, slot.id} and slot.id not in tried and slot.id in records and records[slot.id].sellable
         ]
         return max(candidates, key=lambda slot: records[slot.id].stock, default=None)
 
@@ -224,13 +278,16 @@ class Dispatcher:
     async def _book(self, order: Order, slot: str, result: VendResult) -> Order:
         """Make the outcome durable, however long the disk takes. Still `dispensing`: another try is to be made."""
         detail = {"outcome": result.outcome.value, "board": result.detail, "proven": result.proven}
+        if result.presumed:
+            detail["presumed"] = True
 
         def decide(order: Order, view: View) -> Step | None:
             if order.state is not OrderState.DISPENSING:
                 return None
             match result.outcome:
                 case Outcome.DELIVERED:
-                    done = replace(order, state=OrderState.DISPENSED)
+                    reason = result.detail if result.presumed else None
+                    done = replace(order, state=OrderState.DISPENSED, reason=reason)
                     return Step(done, "dispensed", detail, (SlotChange(slot),))
                 case Outcome.UNKNOWN:
                     doubtful = replace(order, state=OrderState.IN_DOUBT, reason=result.detail)
@@ -246,6 +303,9 @@ class Dispatcher:
                 case Cause.SLOT:
                     change = SlotChange(slot, stock_delta=1, fault=result.detail)
                     return Step(replace(order, slot=None, evidence=None), "not_delivered", detail, (change,))
+                case Cause.CHOICE_GONE:
+                    change = SlotChange(slot, stock_delta=1)
+                    return Step(to_refunding(order, result.detail), "not_delivered", detail, (change,))
                 case Cause.MACHINE | None:
                     change = SlotChange(slot, stock_delta=1, fault=result.detail)
                     return Step(to_refunding(order, result.detail), "not_delivered", detail, (change,))
@@ -303,10 +363,6 @@ class Dispatcher:
     def _on_change(self, change: Change) -> None:
         if change.order is not None and change.order.state is OrderState.PAID:
             self._wake.set()
-
-
-def _take_one(record: SlotRecord) -> SlotRecord:
-    return replace(record, stock=max(0, record.stock - 1))
 
 
 def _intent(slot: Slot, evidence: str) -> Callable[[Order, View], Step | None]:

@@ -29,12 +29,15 @@ from kiosk.records import (
     all_slots,
     apply_slot_change,
     count_overdue,
+    count_to_review,
     find_order,
+    from_micros,
     insert_order,
     marks,
     micros,
     order_counts,
     page_of_orders,
+    read_changes,
     read_events,
     record_event,
     refund_began,
@@ -51,6 +54,8 @@ from kiosk.settings import Slot
 
 JOURNAL_FILE = "journal.sqlite"
 ALL_ORDERS = OrderFilter()
+SlotDecision = Callable[[SlotRecord], SlotRecord]
+EVENTS_THAT_TELL_THE_TIME = 1000  # some hours of sales: what a wrong clock once wrote is soon not among them any more
 MAX_ORDERS_A_PAGE = 500  # one answer of the API or one page; keeps an answer well under 200 ms
 
 _log = logging.getLogger(__name__)
@@ -149,7 +154,7 @@ class Journal:
                 "product": order.product_id,
                 "amount_fen": order.amount_fen,
                 "channel": order.channel.value,
-            }
+            } | ({} if order.slot is None else {"chosen_slot": order.slot})
             return [record_event(connection, Event(order.created_at, "created", detail, order.out_trade_no), order)]
 
         change = (await self._write(work))[0]
@@ -214,12 +219,17 @@ class Journal:
         )
 
     async def unsettled(self, after: timedelta) -> list[Order]:
-        """Orders that wait for a person: in doubt, not to be refunded, or under way for longer than `after`."""
-        return await self._database.read(lambda connection: unsettled_orders(connection, self._clock.now() - after))
+        """A page of those that wait for a person: in doubt, not to be refunded, under way for longer than `after`."""
+        moment = self._clock.now() - after
+        return await self._database.read(lambda connection: unsettled_orders(connection, moment, MAX_ORDERS_A_PAGE))
 
     async def count_overdue(self, after: timedelta) -> int:
         """How many orders are paid, vending or being refunded for longer than `after`."""
         return await self._database.read(lambda connection: count_overdue(connection, self._clock.now() - after))
+
+    async def count_to_review(self) -> int:
+        """How many orders count as dispensed by a rule, without the machine's word, and were not looked at yet."""
+        return await self._database.read(count_to_review)
 
     async def orders_of_customer(self, openid: str, *, before: str | None, limit: int) -> list[Order]:
         """A customer's orders of the mini-program, newest first, older than the order `before` if that is given."""
@@ -241,11 +251,25 @@ class Journal:
         """Everything that happened to an order, oldest first."""
         return await self._database.read(lambda connection: read_events(connection, out_trade_no))
 
+    async def changes(self, limit: int) -> list[Event]:
+        """What technicians and the machine itself did, newest first."""
+        return await self._database.read(lambda connection: read_changes(connection, limit))
+
     async def note(self, kind: str, detail: Mapping[str, Any], out_trade_no: str | None = None) -> None:
         """Write an event that changes nothing else."""
         await self._write(
             lambda connection: [record_event(connection, Event(self._clock.now(), kind, detail, out_trade_no))]
         )
+
+    async def newest_time(self) -> datetime | None:
+        """The latest time among the last events; None if nothing was written yet."""
+
+        def work(connection: sqlite3.Connection) -> datetime | None:
+            sql = "SELECT max(at) FROM (SELECT at FROM events ORDER BY id DESC LIMIT ?)"
+            (newest,) = connection.execute(sql, (EVENTS_THAT_TELL_THE_TIME,)).fetchone()
+            return None if newest is None else from_micros(newest)
+
+        return await self._database.read(work)
 
     # Stock -------------------------------------------------------------------------------------------------
 
@@ -286,25 +310,30 @@ class Journal:
 
         await self._write(work)
 
-    async def change_slot(
-        self, slot: str, kind: str, who: str, decide: Callable[[SlotRecord], SlotRecord]
-    ) -> SlotRecord:
-        """Change a slot's stock, fault or switch in one transaction, booked under `kind` and `who`."""
+    async def change_slots(self, slots: Sequence[str], kind: str, who: str, decide: SlotDecision) -> list[SlotRecord]:
+        """Change stock, fault or switch of slots in one transaction, booked under `kind` and `who`: all or none.
+
+        Raises `UnknownSlot`, and whatever `decide` raises; then nothing was changed.
+        """
 
         def work(connection: sqlite3.Connection) -> list[Change]:
-            before = all_slots(connection).get(slot)
-            if before is None:
-                raise UnknownSlot(slot)
-            after = decide(before)
-            now = self._clock.now()
-            store_slot(connection, after, now)
-            detail = {"who": who, "stock": after.stock}
-            event = Event(now, kind, detail, slot=slot, stock_delta=after.stock - before.stock)
-            return [replace(record_event(connection, event), slot=after)]
+            known, now = all_slots(connection), self._clock.now()
+            changes = []
+            for slot in slots:
+                if slot not in known:
+                    raise UnknownSlot(slot)
+                after = decide(known[slot])
+                store_slot(connection, after, now)
+                detail, delta = {"who": who, "stock": after.stock}, after.stock - known[slot].stock
+                event = Event(now, kind, detail, slot=slot, stock_delta=delta)
+                changes.append(replace(record_event(connection, event), slot=after))
+            return changes
 
-        change = (await self._write(work))[0]
-        assert change.slot is not None  # noqa: S101 - set two lines above
-        return change.slot
+        return [change.slot for change in await self._write(work) if change.slot is not None]
+
+    async def change_slot(self, slot: str, kind: str, who: str, decide: SlotDecision) -> SlotRecord:
+        """Change one slot: see `change_slots`."""
+        return (await self.change_slots([slot], kind, who, decide))[0]
 
     # Switches ----------------------------------------------------------------------------------------------
 

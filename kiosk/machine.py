@@ -16,7 +16,7 @@ from tornado.netutil import bind_sockets
 from display.framebuffer import Framebuffer
 from display.png_file import PngFile
 from display.screen import NullScreen, Screen
-from hardware.dispenser import Dispenser
+from hardware.dispenser import Dispenser, Keypad
 from kiosk.cashier import Cashier
 from kiosk.clock import Clock, SystemClock
 from kiosk.codes import Codes, OrderCodes, StaticCodes
@@ -24,6 +24,8 @@ from kiosk.config import ConfigError, load
 from kiosk.database import DatabaseError
 from kiosk.dispatcher import Dispatcher
 from kiosk.journal import Journal
+from kiosk.keypad import KeypadSales
+from kiosk.lock import DataFolderLock
 from kiosk.metrics import Metrics
 from kiosk.miniprogram.login import Login
 from kiosk.payments.wechat.gateway import WeChatGateway
@@ -32,10 +34,18 @@ from kiosk.payments.wechat.notifications import Inbound
 from kiosk.readiness import Readiness
 from kiosk.reload import merge
 from kiosk.service import Service
-from kiosk.settings import DispenserDriver, DisplayDriver, ListenAddress, NativeMode, Settings
+from kiosk.settings import (
+    DispenserDriver,
+    DispenserSettings,
+    DisplayDriver,
+    ListenAddress,
+    ModbusProfile,
+    NativeMode,
+    Settings,
+)
 from kiosk.shelf import Shelf
 from kiosk.storefront import Storefront
-from kiosk.web.local import local_application
+from kiosk.web.local import MAX_READ_BYTES, local_application
 from kiosk.web.miniprogram import Counter
 from kiosk.web.public import MAX_BODY_BYTES, public_application
 from kiosk.web.views import Site
@@ -59,7 +69,12 @@ class Machine:
         speaker = Speaker(settings.kiosk.language)
         miniprogram_app_id = None if settings.miniprogram is None else settings.miniprogram.app_id
         self.settings = settings
-        self.journal = Journal(settings.kiosk.data_dir, clock)
+        self._lock = DataFolderLock(settings.kiosk.data_dir)
+        try:
+            self.journal = Journal(settings.kiosk.data_dir, clock)
+        except DatabaseError:
+            self._lock.release()
+            raise
         self.gateway = WeChatGateway(
             settings.wechatpay,
             shop_name=settings.kiosk.name,
@@ -87,10 +102,29 @@ class Machine:
             closed=self.readiness.closed,
             answered=self.readiness.wechat_answered,
         )
-        self.dispatcher = Dispatcher(settings=settings, journal=self.journal, dispenser=self.dispenser, clock=clock)
+        self.keypad: KeypadSales | None = None
+        if isinstance(self.dispenser, Keypad):
+            self.keypad = KeypadSales(
+                settings=settings,
+                keypad=self.dispenser,
+                journal=self.journal,
+                cashier=self.cashier,
+                readiness=self.readiness,
+                shelf=self.shelf,
+                speaker=speaker,
+            )
+        self.dispatcher = Dispatcher(
+            settings=settings,
+            journal=self.journal,
+            dispenser=self.dispenser,
+            clock=clock,
+            wants=None if self.keypad is None else self.keypad.wants,
+        )
         self._order_codes: OrderCodes | None = None
-        if settings.wechatpay.native_mode is NativeMode.TWO:
-            self._codes: Codes
+        self._codes: Codes
+        if self.keypad is not None:
+            self._codes = self.keypad
+        elif settings.wechatpay.native_mode is NativeMode.TWO:
             self._codes = self._order_codes = OrderCodes(
                 settings=settings,
                 journal=self.journal,
@@ -111,6 +145,7 @@ class Machine:
             gateway=self.gateway,
             speaker=speaker,
             open_screen=screen_opener(settings),
+            keypad=self.keypad,
         )
         if self._order_codes is not None:
             self._order_codes.on_change(self.storefront.repaint)
@@ -140,7 +175,7 @@ class Machine:
         self._metrics = Metrics(self._site)
         self._local = HTTPServer(
             local_application(self._site, self._metrics),
-            max_body_size=MAX_BODY_BYTES,
+            max_body_size=MAX_READ_BYTES,
             max_header_size=MAX_HEADER_BYTES,
             body_timeout=BODY_SECONDS,
             idle_connection_timeout=IDLE_CONNECTION_SECONDS,
@@ -173,6 +208,8 @@ class Machine:
         _listen(self._local, self.settings.web.listen, "web")
         if self._order_codes is not None:
             await self._order_codes.start()
+        if self.keypad is not None:
+            await self.keypad.start()
         self.storefront.open()
 
     async def reload(self) -> tuple[str, ...]:
@@ -223,6 +260,8 @@ class Machine:
         self._local.stop()
         if self._order_codes is not None:
             await self._order_codes.stop()
+        if self.keypad is not None:
+            await self.keypad.stop()
         await self._metrics.stop()
         await self.dispatcher.stop()
         await self.cashier.stop()
@@ -236,6 +275,7 @@ class Machine:
         await self._public.close_all_connections()
         await self._local.close_all_connections()
         await self.journal.close()
+        self._lock.release()
 
 
 def run_machine(settings: Settings) -> int:
@@ -252,7 +292,7 @@ async def _run(settings: Settings) -> int:
     service = Service()
     try:
         machine = Machine(settings)
-    except DatabaseError as error:
+    except (DatabaseError, OSError) as error:
         _log.critical("%s", error)
         return 1
     try:
@@ -327,8 +367,55 @@ def make_dispenser(settings: Settings) -> Dispenser:
                 poll_interval_ms=chosen.xy.poll_interval_ms,
                 sales_counter=chosen.xy.sales_counter,
             )
-        case DispenserDriver.MODBUS | DispenserDriver.TCN | DispenserDriver.MDB:
-            raise ValueError(f"dispenser driver {chosen.driver.value} is not part of this version")
+        case DispenserDriver.MDB:
+            from hardware.mdb.driver import MdbDispenser  # noqa: PLC0415
+
+            return MdbDispenser(
+                port=chosen.port or "",
+                baudrate=chosen.baudrate or 115200,
+                vend_timeout_seconds=chosen.vend_timeout_seconds,
+                mdb_address=chosen.mdb.address,
+                currency=chosen.mdb.currency,
+                settings=dict(chosen.mdb.bridge_settings),
+            )
+        case DispenserDriver.MODBUS:
+            return _modbus_dispenser(chosen)
+        case DispenserDriver.TCN:
+            from hardware.tcn.driver import TcnDispenser  # noqa: PLC0415
+
+            return TcnDispenser(
+                port=chosen.port or "",
+                baudrate=chosen.baudrate or 9600,
+                vend_timeout_seconds=chosen.vend_timeout_seconds,
+                drop_sensor=chosen.tcn.drop_sensor,
+            )
+
+
+def _modbus_dispenser(chosen: DispenserSettings) -> Dispenser:
+    modbus = chosen.modbus
+    match modbus.profile:
+        case ModbusProfile.RELAY:
+            from hardware.modbus.relay import RelayDispenser  # noqa: PLC0415
+
+            return RelayDispenser(
+                port=chosen.port or "",
+                baudrate=chosen.baudrate or 9600,
+                vend_timeout_seconds=chosen.vend_timeout_seconds,
+                unit=modbus.unit,
+                pulse_seconds=modbus.pulse_seconds,
+                proof_by_input=modbus.proof_by_input,
+            )
+        case ModbusProfile.ZDM8:
+            from hardware.modbus.zdm8 import Motor, Zdm8Dispenser  # noqa: PLC0415
+
+            return Zdm8Dispenser(
+                port=chosen.port or "",
+                baudrate=chosen.baudrate or 9600,
+                vend_timeout_seconds=chosen.vend_timeout_seconds,
+                unit=modbus.unit,
+                drop_sensor=modbus.sensor,
+                motor=Motor[modbus.motor.upper()],
+            )
 
 
 def screen_opener(settings: Settings) -> Callable[[], Screen]:
@@ -338,11 +425,14 @@ def screen_opener(settings: Settings) -> Callable[[], Screen]:
         case DisplayDriver.FRAMEBUFFER:
             return lambda: Framebuffer(display.device or DEFAULT_FRAMEBUFFER, display.rotate)
         case DisplayDriver.FILE:
-            return lambda: PngFile(display.device or Path("screen.png"), display.width, display.height)
+            file = display.device or Path("screen.png")
+            return lambda: PngFile(file, display.width, display.height, display.rotate)
         case DisplayDriver.NONE:
             return lambda: NullScreen(display.width, display.height)
         case DisplayDriver.WINDOW:
-            raise ValueError("display driver window is not part of this version")
+            from display.window import Window  # noqa: PLC0415 - only the driver in use is loaded
+
+            return lambda: Window(display.width, display.height, display.rotate)
 
 
 def _static_codes(settings: Settings) -> StaticCodes:

@@ -169,7 +169,7 @@ class Metrics:
                 self._learned.observe(max(0.0, (order.confirmed_at - order.paid_at).total_seconds()))
             case "dispensed":
                 self._book_sale(order)
-            case "refunded":
+            case "refunded" | "refunded_elsewhere":
                 self._refunds[order.product_id] += 1
             case _:
                 pass

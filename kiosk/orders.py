@@ -68,11 +68,15 @@ class Channel(enum.Enum):
     NATIVE_ONE = "native_one"
     NATIVE_TWO = "native_two"
     MINIPROGRAM = "miniprogram"
+    KEYPAD = "keypad"  # chosen at the machine's own keypad
 
     @property
     def reserves(self) -> bool:
-        """Whether an unpaid order holds a unit back. A code on the screen does not; its payment takes the unit."""
-        return self is not Channel.NATIVE_TWO
+        """Whether an unpaid order holds a unit back. A code on the screen does not; its payment takes the unit.
+
+        Nor does an order of the keypad: it is the only one that can be given while its choice stands, and none after.
+        """
+        return self not in {Channel.NATIVE_TWO, Channel.KEYPAD}
 
 
 @dataclass(frozen=True)
@@ -97,11 +101,11 @@ class Order:
     paid_fen: int | None = None  # what WeChat says was paid; equals amount_fen unless the order is refunded for it
     paid_at: datetime | None = None  # WeChat's time of the payment
     confirmed_at: datetime | None = None  # when this machine learned of it
-    slot: str | None = None  # of the last attempt
+    slot: str | None = None  # of the last attempt; KEYPAD: what was chosen, from the beginning
     attempts: int = 0
     evidence: str | None = None  # the driver's, of the last attempt
     refund_serial: int = 0  # 0: none asked for; a new number only after the old one failed for good
-    reason: str | None = None  # one sentence: why it is refunding, refund_failed, in_doubt or closed
+    reason: str | None = None  # one sentence: why it is refunding, refund_failed, in_doubt, closed, or to be reviewed
     finished_at: datetime | None = None
     client_ip: str | None = None  # of the customer's phone (mini-program): WeChat wants it again in every repeat
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hardware.dispenser import Dispenser
-from kiosk.clock import Clock
+from kiosk.clock import RELEASED, Clock
 from kiosk.database import DatabaseError
 from kiosk.journal import Journal
 from kiosk.orders import OrderState
@@ -21,14 +21,14 @@ from kiosk.payments.gateway import PaymentGateway
 from kiosk.settings import Settings
 from kiosk.shelf import Shelf, SlotState, slot_state
 from kiosk.troubles import TROUBLES
-from kiosk.words import Speaker
+from kiosk.words import Speaker, price_text
 
 CHECK_SECONDS = 1.0  # how old an answer may be where no event tells of a change
 START_SECONDS = 10  # a board that has not answered for so long is not just starting
 MIN_FREE_BYTES = 20 * 1024 * 1024  # a sale needs some kilobytes; below this the disk is about to fail us
 MAX_CLOCK_OFFSET_SECONDS = 300  # WeChat's own limit for a request's age; beyond it every expiry would be wrong
 REFUSED_SECONDS = 60  # how long a refusal of WeChat hides the codes before another order is tried
-KNOCK_SECONDS = 5  # while WeChat cannot be reached, and no order gives a reason to ask it
+KNOCK_SECONDS = 5  # while WeChat cannot be reached or the clock is wrong, and no order gives a reason to ask it
 FAILURES_UNTIL_UNREACHABLE = 2  # one lost packet hides no code
 CERTIFICATE_WARNING = timedelta(days=30)  # getting a new one takes a merchant some days
 # An order that is paid or refunding for longer than this needs a person's eyes.
@@ -92,9 +92,12 @@ class Readiness:
         self._tasks: list[asyncio.Task[None]] = []
         self._integrity: str | None = None
         self._overdue = 0
+        self._to_review = 0
+        self._asked_fen: dict[str, int] = {}  # slot → the price that the machine itself asked for it last
         self.certificate_ends: datetime | None = None  # of the client certificate; None without one
         self._free_bytes: int | None = None
         self._started_at = 0.0
+        self._no_earlier = RELEASED  # the clock is certainly wrong if it says less
         self._board_seen = False
         self.out_of_service = ""
         self._wechat_refusal: str | None = None
@@ -110,6 +113,8 @@ class Readiness:
         """Check once, then whenever something changes and every second."""
         self._started_at = asyncio.get_running_loop().time()
         self.out_of_service = await self._journal.switch("out_of_service")
+        with contextlib.suppress(DatabaseError):  # that the journal cannot be read is told by others
+            self._no_earlier = max(RELEASED, await self._journal.newest_time() or RELEASED)
         self._dispenser.on_status(self.check)
         self._shelf.on_change(self.check)
         self.certificate_ends = await asyncio.to_thread(_certificate_end, self._settings.wechatpay.client_cert_file)
@@ -135,9 +140,10 @@ class Readiness:
 
     @property
     def starting(self) -> bool:
-        """Whether the board has not answered yet, but may still be about to."""
+        """Whether board or WeChat have not answered yet, but may still be about to."""
         blocking = {problem.code for problem in self.problems if problem.blocking}
-        if self._board_seen or blocking != {"dispenser"}:
+        awaited = {"wechat_silent"} if self._board_seen else {"wechat_silent", "dispenser"}
+        if not blocking or not blocking <= awaited:
             return False
         return asyncio.get_running_loop().time() - self._started_at < START_SECONDS
 
@@ -177,6 +183,10 @@ class Readiness:
         self._refused_until = asyncio.get_running_loop().time() + REFUSED_SECONDS
         self.check()
 
+    def price_asked(self, slot_id: str, price_fen: int) -> None:
+        """Take the price that the machine's own price list has for a slot: it is what customers pay."""
+        self._asked_fen[slot_id] = price_fen
+
     async def switch_out_of_service(self, text: str, who: str) -> None:
         """Take the machine out of service with a text for the customers, or ("") back into it."""
         await self._journal.set_switch("out_of_service", text, who)
@@ -214,6 +224,7 @@ class Readiness:
         yield from self._machine()
         yield from self._wechat()
         yield from self._shelves()
+        yield from self._prices()
         yield from self._orders()
         if self.screen_error is not None:
             yield _Finding("screen", {"error": self.screen_error}, blocking=False)
@@ -234,16 +245,30 @@ class Readiness:
 
     def _wechat(self) -> Iterable[_Finding]:
         reach = self._gateway.reachability
-        if reach.consecutive_failures >= FAILURES_UNTIL_UNREACHABLE:
+        offset = self._gateway.clock_offset_seconds
+        known_good = offset is not None and abs(offset) <= MAX_CLOCK_OFFSET_SECONDS
+        if reach.clock_doubted and not known_good:
+            yield _Finding("clock_certificate", {"now": f"{self._clock.now():%Y-%m-%d}"})
+        elif reach.consecutive_failures >= FAILURES_UNTIL_UNREACHABLE:
             yield _Finding("wechat_unreachable", {"error": reach.last_error}, network=True)
+        elif reach.last_answer_at is None:
+            yield _Finding("wechat_silent", network=True)
         elif self._wechat_refusal is not None and asyncio.get_running_loop().time() < self._refused_until:
             yield _Finding("wechat_refuses", {"error": self._wechat_refusal})
-        offset = self._gateway.clock_offset_seconds
-        if offset is not None and abs(offset) > MAX_CLOCK_OFFSET_SECONDS:
-            yield _Finding("clock", {"seconds": abs(offset)})
+        yield from self._time()
         ends = self.certificate_ends
-        if ends is not None and ends - self._clock.now() < CERTIFICATE_WARNING:
+        wechat_now = self._clock.now() + timedelta(seconds=offset or 0)
+        if ends is not None and ends - wechat_now < CERTIFICATE_WARNING and not reach.clock_doubted:
             yield _Finding("certificate", {"date": f"{ends:%Y-%m-%d}"}, blocking=False)
+
+    def _time(self) -> Iterable[_Finding]:
+        """What WeChat's clock says of ours; before it has said anything, what our own books do."""
+        offset, now = self._gateway.clock_offset_seconds, self._clock.now()
+        if offset is not None:
+            if abs(offset) > MAX_CLOCK_OFFSET_SECONDS:
+                yield _Finding("clock", {"seconds": abs(offset)})
+        elif now < self._no_earlier - timedelta(seconds=MAX_CLOCK_OFFSET_SECONDS):
+            yield _Finding("clock_behind", {"now": f"{now:%Y-%m-%d}", "known": f"{self._no_earlier:%Y-%m-%d}"})
 
     def _shelves(self) -> Iterable[_Finding]:
         for slot, record in self._shelf.slots():
@@ -256,12 +281,21 @@ class Readiness:
                 values = {"name": product.name, "name_en": product.name_en}
                 yield _Finding("sold_out", values, blocking=False, which=product.id)
 
+    def _prices(self) -> Iterable[_Finding]:
+        for slot_id, asked_fen in self._asked_fen.items():
+            slot = self._settings.slot(slot_id)
+            product = None if slot is None else self._settings.product(slot.product_id)
+            if product is not None and product.price_fen != asked_fen:
+                values = {"slot": slot_id, "asked": price_text(asked_fen), "ini": price_text(product.price_fen)}
+                yield _Finding("price", values, blocking=False, which=slot_id)
+
     def _orders(self) -> Iterable[_Finding]:
         counts = self._shelf.counts
         for kind, count in (
             ("refund_failed", counts.get(OrderState.REFUND_FAILED, 0)),
             ("in_doubt", counts.get(OrderState.IN_DOUBT, 0)),
             ("unsettled", self._overdue),
+            ("to_review", self._to_review),
         ):
             if count:
                 yield _Finding(kind, {"count": count}, blocking=False)
@@ -277,6 +311,7 @@ class Readiness:
             await self._try_journal()
             with contextlib.suppress(DatabaseError):
                 self._overdue = await self._journal.count_overdue(UNSETTLED_AFTER)
+                self._to_review = await self._journal.count_to_review()
             self.check()
             await asyncio.sleep(CHECK_SECONDS)
 
@@ -288,11 +323,14 @@ class Readiness:
                 await self._journal.note("journal_writable_again", {"error": error})
 
     async def _keep_knocking(self) -> None:
-        """While it is not known whether WeChat is there, ask it for an order that cannot be: any answer will do."""
+        """While it is not known whether WeChat is there, ask it for an order that cannot be: any answer will do.
+
+        Likewise while the clock is wrong: the answer brings WeChat's time.
+        """
         while True:
             reach = self._gateway.reachability
-            if reach.last_answer_at is None or reach.consecutive_failures:
-                await self._gateway.query(f"{self._settings.kiosk.id}-knock")
+            if reach.last_answer_at is None or reach.consecutive_failures or any(self._time()):
+                await self._gateway.query(f"{self._settings.kiosk.id}-knock", self._settings.wechatpay.app_id)
                 self.check()
             await asyncio.sleep(KNOCK_SECONDS)
 

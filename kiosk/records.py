@@ -147,6 +147,13 @@ def refund_began(connection: sqlite3.Connection, order: Order) -> datetime | Non
     return began[-1] if began else None
 
 
+def read_changes(connection: sqlite3.Connection, limit: int) -> list[Event]:
+    """The last events that are no order's, newest first."""
+    which = "events INDEXED BY events_of_machine WHERE out_trade_no IS NULL"
+    sql = f"SELECT * FROM {which} ORDER BY at DESC, id DESC LIMIT ?"  # noqa: S608 - a constant
+    return [to_event(row) for row in select(connection, sql, [limit])]
+
+
 def reusable_order(connection: sqlite3.Connection, order: Order, until: datetime) -> Order | None:
     """The order that answers this one as well: see `Journal.open_order`."""
     # A scan waits for its announcement, and is answered with that order only; the mini-program pays in a second step.
@@ -183,11 +190,13 @@ def page_of_orders(
 ) -> list[Order]:
     """See `Journal.page_of_orders`; all of them for a limit of -1."""
     clauses, values = ["1"], list[Any]()
+    # A day is few orders among many: it is found by its index, and a plus keeps SQLite from going by any other.
+    other = "" if wanted.since is None else "+"
     if wanted.states:
-        clauses.append(f"state IN ({marks(wanted.states)})")
+        clauses.append(f"{other}state IN ({marks(wanted.states)})")
         values += [state.value for state in wanted.states]
     if wanted.product_id is not None:
-        clauses.append("product_id = ?")
+        clauses.append(f"{other}product_id = ?")
         values.append(wanted.product_id)
     for sign, at in ((">=", wanted.since), ("<", wanted.until)):
         if at is not None:
@@ -198,25 +207,34 @@ def page_of_orders(
         clauses.append("(out_trade_no = ? OR transaction_id = ? OR substr(out_trade_no, -6) = ?)")
         values += [text, text, text.upper()]
     if before is not None:
-        clauses.append("id < (SELECT id FROM orders WHERE out_trade_no = ?)")
+        clauses.append(f"{other}id < (SELECT id FROM orders WHERE out_trade_no = ?)")  # noqa: S608 - as below
         values.append(before)
-    sql = f"SELECT * FROM orders WHERE {' AND '.join(clauses)} ORDER BY id DESC LIMIT ?"  # noqa: S608 - no input in it
+    which = " AND ".join(clauses)
+    sql = f"SELECT * FROM orders WHERE {which} ORDER BY {other}id DESC LIMIT ?"  # noqa: S608 - no input in it
     return [to_order(row) for row in select(connection, sql, [*values, limit])]
 
 
+_TO_REVIEW = "state = 'dispensed' AND reason IS NOT NULL"
 _OVERDUE = "state IN ('paid', 'dispensing', 'refunding') AND updated_at < ?"
 
 
-def unsettled_orders(connection: sqlite3.Connection, moment: datetime) -> list[Order]:
+def unsettled_orders(connection: sqlite3.Connection, moment: datetime, limit: int) -> list[Order]:
     """Orders that wait for a person; those under way only if nothing has happened to them since `moment`."""
-    sql = f"SELECT * FROM orders WHERE state IN ('in_doubt', 'refund_failed') OR ({_OVERDUE}) ORDER BY id DESC"  # noqa: S608 - a constant
-    return [to_order(row) for row in select(connection, sql, [micros(moment)])]
+    which = f"state IN ('in_doubt', 'refund_failed') OR ({_OVERDUE}) OR ({_TO_REVIEW})"
+    sql = f"SELECT * FROM orders WHERE {which} ORDER BY id DESC LIMIT ?"  # noqa: S608 - constants
+    return [to_order(row) for row in select(connection, sql, [micros(moment), limit])]
 
 
 def count_overdue(connection: sqlite3.Connection, moment: datetime) -> int:
     """How many orders are under way to which nothing has happened since `moment`."""
     sql = f"SELECT count(*) FROM orders WHERE {_OVERDUE}"  # noqa: S608 - a constant
     return int(connection.execute(sql, [micros(moment)]).fetchone()[0])
+
+
+def count_to_review(connection: sqlite3.Connection) -> int:
+    """How many orders count as dispensed although nobody said so."""
+    sql = f"SELECT count(*) FROM orders WHERE {_TO_REVIEW}"  # noqa: S608 - a constant
+    return int(connection.execute(sql).fetchone()[0])
 
 
 def insert_order(connection: sqlite3.Connection, order: Order) -> None:
@@ -247,7 +265,7 @@ def units_available(connection: sqlite3.Connection, slots_by_product: Mapping[st
     spoken_for = dict(
         connection.execute(
             "SELECT product_id, count(*) FROM orders WHERE state IN ('created', 'awaiting_payment', 'paid')"
-            " AND (channel <> 'native_two' OR state = 'paid') GROUP BY product_id"
+            " AND (channel NOT IN ('native_two', 'keypad') OR state = 'paid') GROUP BY product_id"
         )
     )
     stock = {

@@ -18,6 +18,7 @@ from kiosk.payments.gateway import (
     RefundNotice,
     RefundPending,
     RefundRequest,
+    RefundSum,
     Refused,
     Unclear,
 )
@@ -25,6 +26,8 @@ from kiosk.records import Step
 from kiosk.waiting import happens
 
 REFUND_RETRY_SECONDS = (1.0, 30.0)  # first and longest wait; a refund may be PROCESSING for a day
+
+_WAITING = frozenset({OrderState.REFUNDING, OrderState.REFUND_FAILED})  # for the customer to have the money
 
 _log = logging.getLogger(__name__)
 
@@ -40,12 +43,15 @@ class Refunds:
     async def notified(self, notice: RefundNotice) -> None:
         """Take a refund's end that a notification tells of; returns once it is durable.
 
-        Raises `NotBelieved` for one that is not the refund that we asked for.
+        Raises `NotBelieved` for one that is not the refund that we asked for, unless WeChat, when asked, says that
+        all the money is back: then somebody has sent it back on the merchant platform.
         """
         order = await self._journal.order(notice.out_trade_no)
         if order is None:
             raise NotBelieved(f"there is no order {notice.out_trade_no} here")
         if order.refund_serial == 0 or notice.out_refund_no != order.out_refund_no:
+            if order.state in _WAITING and await self.ask_elsewhere(order):
+                return
             raise NotBelieved(f"the refund {notice.out_refund_no} was not asked for by this machine")
         if notice.refund_fen != order.paid_fen:
             raise NotBelieved(f"the refund {notice.out_refund_no} is of another amount")
@@ -63,12 +69,11 @@ class Refunds:
             order = await self._journal.order(out_trade_no)
             if order is None or order.state is not OrderState.REFUNDING:
                 return
+            refusal: RefundFailed | None = None
             if not self._gateway.can_refund:
                 reason = "no client certificate is configured: refund it in WeChat's merchant platform"
-                await self._settle(out_trade_no, RefundFailed(reason, fresh_number=False))
-                return
-            refusal: RefundFailed | None = None
-            if must_ask:
+                refusal = RefundFailed(reason, fresh_number=False)
+            elif must_ask:
                 match await self._gateway.refund(_refund_request(order, self._reason)):
                     case RefundAccepted():
                         must_ask = False
@@ -76,25 +81,35 @@ class Refunds:
                         refusal = RefundFailed(f"{message} ({code})", fresh_number=False)
                     case Refused() | Unclear() as answer:
                         _log.warning("the refund %s is not yet accepted: %s", order.out_refund_no, answer)
-            match await self._gateway.query_refund(order.out_refund_no):
+            match await self._gateway.query_refund(order.out_refund_no, order.app_id):
                 case Refunded() | RefundFailed() as end:
                     await self._settle(out_trade_no, end)
                     return
                 case RefundPending():
                     must_ask = False
                 case Missing():
-                    if refusal is not None:
-                        await self._settle(out_trade_no, refusal)
-                        return
                     must_ask = True
+                    if refusal is not None:
+                        if not await self.ask_elsewhere(order):
+                            await self._settle(out_trade_no, refusal)
+                        return
                 case Unclear():
                     pass
             if not await happens(nudge, wait):
                 wait = min(wait * 2, longest)
 
+    async def ask_elsewhere(self, order: Order) -> bool:
+        """Ask WeChat whether the money is back by another hand than ours, and book it if all of it is."""
+        match await self._gateway.query_refunds(order.out_trade_no, order.app_id):
+            case RefundSum(done_fen, _) if order.paid_fen is not None and done_fen >= order.paid_fen:
+                await self._journal.update(order.out_trade_no, _refunded_elsewhere)
+                return True
+            case RefundSum() | Unclear():
+                return False
+
     async def _settle(self, out_trade_no: str, result: Refunded | RefundFailed) -> None:
         def decide(order: Order, _: View) -> Step | None:
-            if order.state not in (OrderState.REFUNDING, OrderState.REFUND_FAILED):
+            if order.state not in _WAITING:
                 return None
             match result:
                 case Refunded(refund_id):
@@ -109,6 +124,12 @@ class Refunds:
                     return Step(failed, "refund_failed", {"reason": reason})
 
         await self._journal.update(out_trade_no, decide)
+
+
+def _refunded_elsewhere(order: Order, _: View) -> Step | None:
+    if order.state not in _WAITING:
+        return None
+    return Step(replace(order, state=OrderState.REFUNDED), "refunded_elsewhere")
 
 
 def to_refunding(order: Order, reason: str) -> Order:
@@ -138,6 +159,7 @@ def _refund_request(order: Order, reason: str) -> RefundRequest:
         out_trade_no=order.out_trade_no,
         transaction_id=order.transaction_id,
         out_refund_no=order.out_refund_no,
+        app_id=order.app_id,
         total_fen=order.paid_fen,
         refund_fen=order.paid_fen,
         reason=reason,

@@ -13,7 +13,14 @@ from typing import Any
 from kiosk.settings import Settings
 
 # Where the ini calls a value otherwise than the settings do; `_seconds` at the end of a name never stands in the ini.
-_KEYS = {"api_token": "api_token_file", "app_secret": "app_secret_file", "width": "size", "height": "size"}
+_KEYS = {
+    "bridge_settings": "settings",
+    "api_token": "api_token_file",
+    "app_secret": "app_secret_file",
+    "width": "size",
+    "height": "size",
+}
+_OF_DRIVERS = {"xy", "mdb"}
 _SECTIONS = ("kiosk", "wechatpay", "miniprogram", "callbacks", "web", "display", "dispenser")
 
 
@@ -26,6 +33,8 @@ def merge(running: Settings, read: Settings) -> tuple[Settings, tuple[str, ...]]
             for name in _differences(section, getattr(running, section), getattr(read, section))
         )
     )
+    if running.proxy != read.proxy:
+        waiting += ("[callbacks] proxy",)
     return replace(running, products=read.products, slots=read.slots), waiting
 
 
@@ -39,8 +48,9 @@ def _differences(section: str, before: Any, after: Any) -> Iterator[str]:
         old, new = getattr(before, field.name), getattr(after, field.name)
         if old == new:
             continue
-        if field.name in {"xy", "listen"} or section == "callbacks":
-            # A section of its own, or one key made of several values.
-            yield from _differences("xy", old, new) if field.name == "xy" else [f"[{section}] listen"]
+        if field.name in _OF_DRIVERS:  # a section of its own
+            yield from _differences(field.name, old, new)
+        elif field.name == "listen" or section == "callbacks":  # one key made of several values
+            yield f"[{section}] listen"
         else:
             yield f"[{section}] {_KEYS.get(field.name, field.name.removesuffix('_seconds'))}"

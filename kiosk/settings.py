@@ -127,9 +127,11 @@ class DisplaySettings:
 
     driver: DisplayDriver
     device: Path | None
-    width: int  # of window, file and none; the framebuffer knows its own
+    width: int  # of window, file and none; the framebuffer knows its own. 0: a window as large as the screen
     height: int
     rotate: int  # degrees clockwise: 0 90 180 270
+    idle_folder: Path | None = None  # pictures to show while nobody buys
+    idle_after_seconds: int = 60
 
 
 class DispenserDriver(enum.Enum):
@@ -153,6 +155,42 @@ class XySettings:
     sales_counter: bool = False  # whether orders of the host move the board's own sales counter (menu 47)
 
 
+class ModbusProfile(enum.Enum):
+    """Which kind of Modbus board it is."""
+
+    RELAY = "relay"
+    ZDM8 = "zdm8"
+
+
+@dataclass(frozen=True)
+class ModbusSettings:
+    """[modbus]: how a Modbus board is to be driven."""
+
+    profile: ModbusProfile = ModbusProfile.RELAY
+    unit: int = 1
+    pulse_seconds: float = 0.7  # relay
+    proof_by_input: bool = True  # relay
+    sensor: bool = True  # zdm8: the board watches its drop sensor
+    motor: Literal["coil", "lock", "belt"] = "coil"  # zdm8: what turns in every lane
+
+
+@dataclass(frozen=True)
+class TcnSettings:
+    """[tcn]: how a TCN board is to be driven."""
+
+    drop_sensor: bool = True
+
+
+@dataclass(frozen=True)
+class MdbSettings:
+    """[mdb]: the bridge in front of a machine whose customers choose at its own keypad."""
+
+    address: int = 0x10  # as which cashless device of the bus: 0x10 or 0x60
+    currency: int = 156  # ISO 4217, numeric: CNY
+    answer_within_seconds: int = 60  # from the choice until the machine gets its yes or no
+    bridge_settings: tuple[tuple[str, str], ...] = ()  # names and values, as the bridge's maker calls them
+
+
 @dataclass(frozen=True)
 class DispenserSettings:
     """[dispenser] and the section of its driver."""
@@ -162,6 +200,9 @@ class DispenserSettings:
     baudrate: int | None  # None: what the protocol uses
     vend_timeout_seconds: int = 60
     xy: XySettings = XySettings()
+    mdb: MdbSettings = MdbSettings()
+    modbus: ModbusSettings = ModbusSettings()
+    tcn: TcnSettings = TcnSettings()
 
 
 @dataclass(frozen=True)
@@ -178,6 +219,9 @@ class Settings:
     dispenser: DispenserSettings
     products: tuple[Product, ...]  # in the order of the ini
     slots: tuple[Slot, ...]  # in the order of the ini
+    proxy: str = (
+        "127.0.0.1"  # [callbacks] proxy: whose X-Forwarded-For is believed; a loopback address means all of them
+    )
     secret_files: tuple[Path, ...] = ()  # what `kiosk check` wants readable by its owner only
 
     @property

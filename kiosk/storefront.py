@@ -1,49 +1,40 @@
-"""Composes what the customer sees, and keeps the screen showing it. Painting and output run in one thread."""
+"""Composes what the customer sees, out of what is for sale, what is being sold and what was tapped."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import itertools
-import logging
+import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
-from display.painter import Painter
-from display.pictures import forget_pictures
-from display.scene import Notice, NoticeKind, Phase, Scene, SlotMark, Tile, TileState
-from display.screen import Screen, ScreenError
-from display.test_pattern import test_pattern
+from display.scene import LargeCode, Notice, NoticeKind, Phase, Scene, SlotMark, Tile, TileState
+from display.screen import Screen
+from display.slideshow import Slideshow
 from kiosk.codes import Codes
 from kiosk.database import DatabaseError
 from kiosk.dispatcher import Dispatcher
 from kiosk.journal import Journal
+from kiosk.keypad import KeypadSales, Offer
 from kiosk.orders import Order, OrderState
 from kiosk.payments.gateway import PaymentGateway
 from kiosk.readiness import Readiness
 from kiosk.records import Change
 from kiosk.settings import Product, Settings
 from kiosk.shelf import Shelf
-from kiosk.waiting import happens
+from kiosk.stage import Shot, Stage
+from kiosk.touch import Touch
 from kiosk.words import WORDS, Speaker, price_text
 
 TAKE_GOODS_SECONDS = 12  # long enough to look up from the flap; the codes are on sale again meanwhile
-
 FAILED_SECONDS = 30  # long enough to write down or photograph the order's last characters
-PATTERN_SECONDS = 20  # long enough to step back and look
-PAGE_SECONDS = 8  # how long a page of tiles stands when they do not fit on one
-# Changes come in bursts: painted once, and after a paid order is on its way to the board, which painting would delay.
 MINIPROGRAM_TILE = ".miniprogram"  # no product can be called so
-GATHER_SECONDS = 0.04
-SCREEN_RETRY_SECONDS = 5  # how often a screen that is lost is looked for
 
 # The events after which a customer stands there without goods.
 _FAILURES = frozenset({"not_delivered", "refunding", "in_doubt", "paid_not_to_be_dispensed", "refund_failed"})
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -69,8 +60,12 @@ class Storefront:
         gateway: PaymentGateway,
         speaker: Speaker,
         open_screen: Callable[[], Screen],
+        keypad: KeypadSales | None = None,
     ) -> None:
-        """`open_screen` is called in a thread, at the start and when the screen was lost; raises `ScreenError`."""
+        """`open_screen` is called in a thread, at the start and when the screen was lost; raises `ScreenError`.
+
+        `keypad`: where the customer chooses at the machine itself, what was chosen.
+        """
         self._settings = settings
         self._journal = journal
         self._shelf = shelf
@@ -79,30 +74,37 @@ class Storefront:
         self._dispatcher = dispatcher
         self._gateway = gateway
         self._speaker = speaker
-        self._open_screen = open_screen
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="painter")
-        self._dirty = asyncio.Event()
+        self._keypad = keypad
+        idle_folder = settings.display.idle_folder
+        self._stage = Stage(
+            open_screen=open_screen,
+            shot=self._shot,
+            tapped=self._tapped,
+            report=self._report_screen,
+            slideshow=None if idle_folder is None else Slideshow(idle_folder),
+        )
+        self._touch = Touch(settings.display.idle_after_seconds)
         self._result: _Result | None = None
         self._paid: dict[str, str] = {}  # out_trade_no → product, from the payment until the vend begins
-        self._task: asyncio.Task[None] | None = None
-        self._screen: Screen | None = None
-        self._painter: Painter | None = None
-        self._picture: Image.Image | None = None
         self._open = False  # whether anything but "starting" may be shown
-        self._pattern_until = 0.0  # the loop's clock
         journal.subscribe(self._on_change)
         for source in (shelf.on_change, readiness.on_change, dispatcher.on_vend):
-            source(self._dirty.set)
+            source(self._stage.repaint)
+        if keypad is not None:
+            keypad.on_change(self._on_keypad)
 
     def take(self, settings: Settings) -> None:
         """Show the products of these settings, their pictures read anew."""
         self._settings = settings
-        self._thread.submit(self._paint_anew)
-        self._dirty.set()
+        self._stage.paint_anew()
+
+    def on_picture(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever customers see something new."""
+        self._stage.on_picture(listener)
 
     def repaint(self) -> None:
         """Look again at what is to be seen."""
-        self._dirty.set()
+        self._stage.repaint()
 
     async def start(self) -> None:
         """Show "starting" at once, and then whatever there is to show."""
@@ -110,28 +112,18 @@ class Storefront:
             ini, _, chosen = (await self._journal.switch("language")).partition(":")
             if chosen in WORDS and ini == self._settings.kiosk.language:  # an ini that was changed since then wins
                 self._speaker.language = chosen
-        self._dirty.set()
-        self._task = asyncio.get_running_loop().create_task(self._show_forever())
+        self._touch.busy()
+        self._stage.start()
 
     def open(self) -> None:
         """The other parts are up: show what is for sale."""
         self._open = True
-        self._dirty.set()
+        self._stage.repaint()
 
     async def stop(self) -> None:
         """Say that the machine is out of service, and let go of the screen."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        loop = asyncio.get_running_loop()
-        farewell = self._still(Phase.OUT_OF_SERVICE, self._speaker.words.out_of_service, self._speaker.words.later)
-        try:
-            await loop.run_in_executor(self._thread, self._show, farewell, 0)
-        except ScreenError as error:
-            _log.warning("%s", error)
-        if self._screen is not None:
-            await loop.run_in_executor(self._thread, self._screen.close)
-        self._thread.shutdown()
+        words = self._speaker.words
+        await self._stage.stop(self._still(Phase.OUT_OF_SERVICE, words.out_of_service, words.later))
 
     @property
     def language(self) -> str:
@@ -142,19 +134,15 @@ class Storefront:
         """Speak another language to customers from now on, also after a restart. Raises `DatabaseError`."""
         await self._journal.set_switch("language", f"{self._settings.kiosk.language}:{language}", who)
         self._speaker.language = language
-        self._dirty.set()
+        self._stage.repaint()
 
     def show_test_pattern(self) -> None:
         """Show a picture that tells a good screen from a bad one; nobody can scan meanwhile."""
-        self._pattern_until = asyncio.get_running_loop().time() + PATTERN_SECONDS
-        self._dirty.set()
+        self._stage.show_test_pattern()
 
     async def picture(self) -> Image.Image | None:
         """A copy of what the customer sees now; None before the first picture."""
-        copy = asyncio.get_running_loop().run_in_executor(
-            self._thread, lambda: None if self._picture is None else self._picture.copy()
-        )
-        return await copy
+        return await self._stage.picture()
 
     # Composing ---------------------------------------------------------------------------------------------
 
@@ -165,12 +153,16 @@ class Storefront:
             return self._still(Phase.STARTING, words.starting, words.starting_text)
         if self._readiness.blocked and self._dispatcher.vend is None:
             return self._still(Phase.OUT_OF_SERVICE, words.out_of_service, self._readiness.explanation)
+        if self._keypad is not None:
+            return self._at_keypad(self._keypad)
+        tiles = (*map(self._tile, self._settings.products), *self._miniprogram())
         return Scene(
             phase=Phase.FOR_SALE,
             machine_name=self._settings.kiosk.name,
             machine_number=words.machine_number.format(id=self._settings.kiosk.id),
             help_line=words.help_line,
-            tiles=(*map(self._tile, self._settings.products), *self._miniprogram()),
+            tiles=tiles,
+            large=self._large(tiles),
             notice=self._notice(),
             page_label=words.page,
         )
@@ -207,6 +199,53 @@ class Storefront:
             code=code,
         )
 
+    def _at_keypad(self, keypad: KeypadSales) -> Scene:
+        """What can be chosen, or what was chosen with its code."""
+        words = self._speaker.words
+        return Scene(
+            phase=Phase.KEYPAD,
+            machine_name=self._settings.kiosk.name,
+            machine_number=words.machine_number.format(id=self._settings.kiosk.id),
+            help_line=words.keypad_help,
+            headline=keypad.refusal or words.keypad,
+            tiles=tuple(map(self._keyed_tile, self._settings.products)),
+            large=None if keypad.offer is None else self._chosen(keypad.offer),
+            notice=self._notice(),
+            page_label=words.page,
+        )
+
+    def _keyed_tile(self, product: Product) -> Tile:
+        """A product with the keys that choose it: the numbers of its slots that sell now."""
+        tile = self._tile(product)
+        if tile.state is not TileState.PREPARING:
+            return tile
+        keys = " / ".join(
+            slot.id for slot, record in self._shelf.slots() if slot.product_id == product.id and record.sellable
+        )
+        return replace(tile, state=TileState.FOR_SALE, caption=self._speaker.words.keypad_keys.format(keys=keys))
+
+    def _chosen(self, offer: Offer) -> LargeCode:
+        words = self._speaker.words
+        code = offer.code_url
+        if offer.paid:
+            state, caption = TileState.PAID, words.just_paid
+        elif code is None:
+            state, caption = TileState.PREPARING, words.preparing
+        else:
+            state, caption = TileState.FOR_SALE, words.scan
+        tile = Tile(
+            product_id=offer.product.id,
+            name=self._name(offer.product),
+            price=price_text(offer.price_fen),
+            picture=offer.product.image,
+            state=state,
+            caption=caption,
+            code=code,
+        )
+        left = math.ceil(offer.until - asyncio.get_running_loop().time())
+        countdown = words.keypad_left.format(seconds=left) if code is not None else ""
+        return LargeCode(tile, countdown=countdown, hint="" if offer.paid else words.keypad_hint)
+
     def _miniprogram(self) -> tuple[Tile, ...]:
         """The code that opens the mini-program, where the ini asks for it and something can be bought."""
         miniprogram = self._settings.miniprogram
@@ -226,6 +265,40 @@ class Storefront:
             ),
         )
 
+    def _large(self, tiles: tuple[Tile, ...]) -> LargeCode | None:
+        """The product that was tapped, with the code that it has now."""
+        chosen = self._touch.chosen
+        tile = (
+            None if chosen is None else next((tile for tile in tiles if tile.product_id == chosen.product_id), None)
+        )
+        if chosen is None or tile is None:
+            return None
+        words = self._speaker.words
+        return LargeCode(tile, words.countdown.format(seconds=chosen.seconds), words.tap_to_go_back)
+
+    def _shot(self) -> Shot:
+        now = asyncio.get_running_loop().time()
+        ends = []
+        if self._result is not None and self._result.until > now:
+            ends.append(self._result.until)
+        if self._touch.chosen is not None:
+            ends.append(self._touch.chosen.next_second)
+        ends += self._next_second()
+        idle_at = self._touch.idle_at
+        if self._settings.display.idle_folder is not None and now < idle_at:
+            ends.append(idle_at)
+        return Shot(self.scene(), min(ends) if ends else None, idle=now >= idle_at)
+
+    def _next_second(self) -> list[float]:
+        """When a countdown, or a sentence in its place, reads otherwise; the loop's clock."""
+        keypad = self._keypad
+        if keypad is None:
+            return []
+        now = asyncio.get_running_loop().time()
+        if keypad.offer is not None and keypad.offer.code_url is not None:
+            return [keypad.offer.until - math.ceil(keypad.offer.until - now) + 1]
+        return [now + 1] if keypad.refusal else []
+
     def _notice(self) -> Notice | None:
         words = self._speaker.words
         vend = self._dispatcher.vend
@@ -241,7 +314,7 @@ class Storefront:
                     product.id,
                     slots,
                 )
-        if self._result is None:
+        if self._result is None or self._result.until <= asyncio.get_running_loop().time():
             return None
         order = self._result.order
         if order.state is OrderState.DISPENSED:
@@ -272,11 +345,23 @@ class Storefront:
             for slot, record in self._shelf.slots()
         )
 
+    def _tapped(self, tile: Tile | None) -> None:
+        self._touch.tapped(tile)
+        self._stage.repaint()
+
+    def _on_keypad(self) -> None:
+        self._touch.busy()
+        self._stage.repaint()
+
+    def _report_screen(self, error: str | None) -> None:
+        self._readiness.screen_error = error
+
     def _on_change(self, change: Change) -> None:
         order = change.order
         if order is None:
             return
         if order.state is OrderState.PAID:
+            self._touch.paid(order.product_id)
             self._paid[order.out_trade_no] = order.product_id
         else:
             self._paid.pop(order.out_trade_no, None)
@@ -285,56 +370,4 @@ class Storefront:
             self._result = _Result(order, now + TAKE_GOODS_SECONDS)
         elif order.state is not OrderState.DISPENSING and change.event.kind in _FAILURES:
             self._result = _Result(order, now + FAILED_SECONDS)
-        self._dirty.set()
-
-    # Showing -----------------------------------------------------------------------------------------------
-
-    async def _show_forever(self) -> None:
-        loop = asyncio.get_running_loop()
-        page, pages, turn_at = 0, 1, loop.time() + PAGE_SECONDS
-        while True:
-            self._dirty.clear()
-            now = loop.time()
-            if self._result is not None and now >= self._result.until:
-                self._result = None
-            if now >= turn_at:
-                page, turn_at = page + 1, now + PAGE_SECONDS
-            try:
-                scene = self.scene() if now >= self._pattern_until else None
-                pages = await loop.run_in_executor(self._thread, self._show, scene, page % pages)
-            except ScreenError as error:
-                self._readiness.screen_error = str(error)
-                wait: float | None = SCREEN_RETRY_SECONDS
-            else:
-                self._readiness.screen_error = None
-                ends = [turn_at] if pages > 1 else []
-                ends += [self._result.until] if self._result is not None else []
-                ends += [self._pattern_until] if scene is None else []
-                wait = max(0.0, min(ends) - loop.time()) if ends else None
-            if await happens(self._dirty, wait):
-                await asyncio.sleep(GATHER_SECONDS)
-
-    def _paint_anew(self) -> None:
-        """In the painter's thread: the next picture is painted as if it were the first."""
-        forget_pictures()
-        self._painter = None
-
-    def _show(self, scene: Scene | None, page: int) -> int:
-        """Paint and show, in the painter's thread; return how many pages there are. No scene: the test pattern."""
-        if self._screen is None:
-            self._screen = self._open_screen()
-            self._painter = None
-        if scene is None:
-            self._painter = None  # what comes after it is painted whole
-            painted = test_pattern(*self._screen.size)
-        else:
-            self._painter = self._painter or Painter(*self._screen.size)
-            painted = self._painter.paint(scene, page)
-        self._picture = painted.image
-        try:
-            self._screen.show(painted.image, painted.changed)
-        except ScreenError:
-            self._screen.close()
-            self._screen = None
-            raise
-        return painted.pages
+        self._stage.repaint()

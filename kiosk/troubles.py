@@ -63,6 +63,12 @@ TROUBLES: Mapping[str, Trouble] = {
         "无法连接微信支付：{error}",
         "检查路由器和 SIM 卡。网络恢复后二维码会自动出现。",
     ),
+    "wechat_silent": Trouble(
+        "WeChat Pay has not answered yet",
+        "Wait for half a minute after switching on; then look at the router and the SIM card.",
+        "微信支付尚未应答",
+        "开机后请等待半分钟；仍未恢复时检查路由器和 SIM 卡。",
+    ),
     "wechat_refuses": Trouble(
         "WeChat Pay refuses our orders: {error}",
         "This is a matter of the merchant account: compare app_id, mch_id and the key with the merchant platform.",
@@ -74,6 +80,18 @@ TROUBLES: Mapping[str, Trouble] = {
         "Set the board's clock, or let it reach a time server.",
         "本机时钟与微信相差 {seconds:.0f} 秒",
         "校准时钟，或检查能否访问时间服务器（NTP）。",
+    ),
+    "clock_behind": Trouble(
+        "the clock says {now}, but it is later than {known}: check NTP",
+        "Nothing is sold until the clock is right. Let the board reach a time server, or set its clock.",
+        "本机时钟为 {now}，但现在肯定晚于 {known}",
+        "时钟校准前暂停售卖。请检查能否访问时间服务器（NTP），或手动校准时钟。",
+    ),
+    "clock_certificate": Trouble(
+        "the clock says {now}, when WeChat Pay's certificate is not valid: check NTP",
+        "Set the board's clock, or let it reach a time server. If it is right, update the package ca-certificates.",
+        "本机时钟为 {now}，此时微信支付的证书无效",
+        "校准时钟，或检查能否访问时间服务器（NTP）。若时钟正确，请更新 ca-certificates 软件包。",
     ),
     "certificate": Trouble(
         "the merchant certificate for refunds ends on {date}",
@@ -105,6 +123,18 @@ TROUBLES: Mapping[str, Trouble] = {
         "Open the order below; if WeChat Pay and the board are well and it stays, send a support file.",
         "{count} 笔订单付款或退款处理时间过长",
         "打开下方订单查看；若微信支付和主控板均正常，请导出支持文件。",
+    ),
+    "to_review": Trouble(
+        "{count} order(s) count as vended although the machine did not say so",
+        "Look whether the goods came out. If not, refund the order below.",
+        "{count} 笔订单按已出货处理，但机器未确认",
+        "查看商品是否掉落。若未掉落，请在下方退款。",
+    ),
+    "price": Trouble(
+        "The machine asks {asked} for slot {slot}, kiosk.ini says {ini}: customers pay what the machine asks",
+        "Make the two the same: in the machine's own price menu, or in kiosk.ini.",
+        "机器设置的货道 {slot} 价格为 {asked}，kiosk.ini 中为 {ini}：按机器价格收款",
+        "请统一价格：修改机器自身的价格设置，或修改 kiosk.ini。",
     ),
     "screen": Trouble(
         "{error}",

@@ -101,7 +101,7 @@ class Unpaid:
             return True  # a notification was quicker
         if in_hand(order):
             return False  # nobody has its prepay_id: nobody can have paid it
-        match await self._gateway.query(out_trade_no):
+        match await self._gateway.query(out_trade_no, order.app_id):
             case Paid(payment, refunded):
                 await self._settle(payment, refunded=refunded)
                 return True
@@ -117,10 +117,10 @@ class Unpaid:
         order = await self._journal.order(out_trade_no)
         if order is None or order.state not in UNPAID:
             return True
-        answer = await self._gateway.close(out_trade_no)
+        answer = await self._gateway.close(out_trade_no, order.app_id)
         if isinstance(answer, Unclear):
             return False
-        match answer if isinstance(answer, Paid) else await self._gateway.query(out_trade_no):
+        match answer if isinstance(answer, Paid) else await self._gateway.query(out_trade_no, order.app_id):
             case Paid(payment, refunded):
                 await self._settle(payment, refunded=refunded)
                 return True

@@ -28,6 +28,8 @@ class Words:
     later: str  # a reason that is ours to mend: nothing that a customer could do
     no_network: str
     page: str
+    countdown: str  # of the one product that was tapped
+    tap_to_go_back: str
     # On the phone, as the answer to a scan
     unknown_product: str
     try_again: str
@@ -35,6 +37,14 @@ class Words:
     order_closed: str  # in the mini-program
     refund_reason: str
     miniprogram: str  # the name of its code on the screen
+    # Where the customer chooses at the machine's own keypad
+    keypad: str
+    keypad_help: str
+    keypad_keys: str
+    keypad_left: str
+    keypad_hint: str
+    keypad_unknown: str
+    keypad_too_late: str
 
 
 WORDS = {
@@ -58,12 +68,21 @@ WORDS = {
         later="机器正在维护，请稍后再来",
         no_network="网络暂时中断，请稍后再来",
         page="第 {page} 页，共 {pages} 页",
+        countdown="{seconds} 秒后返回",
+        tap_to_go_back="点击二维码以外的地方，返回全部商品",
         unknown_product="本机没有这种商品",
         try_again="系统繁忙，请稍后再试",
         scan_again="请重新扫描屏幕上的二维码",
         order_closed="订单已关闭，请重新下单",
         refund_reason="未能出货，自动退款",
         miniprogram="小程序购买",
+        keypad="请在键盘上选择商品",
+        keypad_help="选好商品后微信扫码付款，付款后自动出货",
+        keypad_keys="按 {keys}",
+        keypad_left="还剩 {seconds} 秒",
+        keypad_hint="如需更换，请在机器上取消后重新选择",
+        keypad_unknown="这个号码没有商品，请重新选择",
+        keypad_too_late="付款时间已到，请重新选择",
     ),
     "en": Words(
         machine_number="No. {id}",
@@ -85,12 +104,21 @@ WORDS = {
         later="We are working on it. Please come back later",
         no_network="The network is down. Please come back later",
         page="Page {page} of {pages}",
+        countdown="All products again in {seconds} s",
+        tap_to_go_back="Tap beside the code to go back",
         unknown_product="This machine does not sell that",
         try_again="Busy at the moment: please try again in a moment",
         scan_again="Please scan the code on the screen again",
         order_closed="This order is closed: please make a new one",
         refund_reason="Could not be delivered: automatic refund",
         miniprogram="Mini-program",
+        keypad="Choose on the keypad",
+        keypad_help="Choose, then scan with WeChat and pay: your goods drop by themselves",
+        keypad_keys="Press {keys}",
+        keypad_left="{seconds} s left",
+        keypad_hint="To change it, cancel at the machine and choose again",
+        keypad_unknown="There is nothing under that number: please choose again",
+        keypad_too_late="The time to pay is over: please choose again",
     ),
 }
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from hardware.dispenser import Dispenser
+from hardware.master_line import MasterTiming
 from hardware.pseudo_terminal import PseudoTerminal, Wire
 from hardware.serial_link import LinkTiming
 from hardware.xy import codec
@@ -18,6 +20,10 @@ from hardware.xy.session import XyTiming
 from hardware.xy.simulator import XyBoard
 
 QUICK_LINK = LinkTiming(first_retry_seconds=0.05, longest_retry_seconds=0.1)
+# The blind time is that of a busy computer; the real one is tested by itself.
+QUICK_MASTER = MasterTiming(
+    answer_seconds=0.5, quiet_seconds=0.1, poll_seconds=0.05, watch_seconds=0.01, blind_seconds=5, recall_seconds=1
+)
 QUICK = XyTiming(not_taken_seconds=0.6, recall_seconds=1.5)
 
 
@@ -105,5 +111,24 @@ class HandBench:
     dispenser: XyDispenser
 
 
+@dataclass
+class Line:
+    """Any driver and any board that answers it. Their own faults and facts are reached through `board`."""
+
+    board: Any
+    dispenser: Dispenser
+
+    def fact(self, name: str) -> Any:
+        return next((fact.value for fact in self.dispenser.status.facts if fact.name == name), None)
+
+    def vends(self) -> list[str]:
+        """The slots of the commands that the board understood."""
+        return [event.detail for event in self.board.events if event.kind == "vend"]
+
+    def drops(self) -> list[int]:
+        return [drop.selection for drop in self.board.drops]
+
+
+LineMaker = Callable[..., Awaitable[Line]]
 BenchMaker = Callable[..., Awaitable[Bench]]
 HandBenchMaker = Callable[..., Awaitable[HandBench]]

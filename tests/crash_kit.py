@@ -17,7 +17,9 @@ from typing import Any
 from scenario_kit import free_port
 from tornado.httpclient import AsyncHTTPClient
 
-from hardware.xy.simulator import XyBoard, read_ledger
+from hardware.mdb.simulator import MdbMachine
+from hardware.simulated_board import read_ledger
+from hardware.xy.simulator import XyBoard
 from kiosk.audit import audit
 from kiosk.config import load
 from kiosk.journal import JOURNAL_FILE, read_orders, read_story
@@ -29,7 +31,7 @@ from kiosk.simulation.wechat import SCAN_PATH, Cashier, WeChatSimulator
 
 SETTLED_SECONDS = 60.0  # the promise: every order in doubt is settled within a minute of a restart
 READY_SECONDS = 60.0  # a machine is ready in a second; this is for a busy computer
-LOOK_SECONDS = 0.02
+LOOK_SECONDS = 0.05
 TOKEN = "a-token-for-the-tests-of-crashes"
 SETTLED = {OrderState.DISPENSED, OrderState.REFUNDED}
 
@@ -50,11 +52,7 @@ public_url = http://127.0.0.1:{public}
 client_cert_file = certificate.pem
 client_key_file = certificate.pem
 order_ttl = {order_ttl}
-[miniprogram]
-app_id = {merchant.miniprogram_app_id}
-app_secret_file = app_secret
-api_base = {wechat}
-[callbacks]
+{members}[callbacks]
 listen = 127.0.0.1:{public}
 [web]
 listen = 127.0.0.1:{local}
@@ -62,8 +60,9 @@ password_file = web_password
 api_token_file = api_token
 [display]
 driver = none
+size = 480x320
 [dispenser]
-driver = xy
+driver = {driver}
 port = board
 vend_timeout = 5
 [product:cola]
@@ -75,6 +74,12 @@ capacity = 3
 [slot:12]
 product = cola
 capacity = 3
+"""
+MEMBERS = """\
+[miniprogram]
+app_id = {merchant.miniprogram_app_id}
+app_secret_file = app_secret
+api_base = {wechat}
 """
 
 
@@ -159,7 +164,9 @@ class Running:
 class Street:
     """One machine's surroundings: WeChat and its books, the board and its drops, the customer, the technician."""
 
-    def __init__(self, folder: Path, machines: Zygote, *, native_mode: str, order_ttl: int) -> None:
+    def __init__(
+        self, folder: Path, machines: Zygote, *, native_mode: str, order_ttl: int, keypad: bool = False
+    ) -> None:
         folder.mkdir()
         self.folder = folder
         self._machines = machines
@@ -175,16 +182,21 @@ class Street:
         )
         self.wechat = WeChatSimulator(self.merchant, scale=0.02, refund_seconds=0.05)
         self.wechat.ledger.closes_young_orders = True
-        self.board = XyBoard(
-            link=folder / "board",
-            ledger=folder / "drops.jsonl",
-            selections=(11, 12),
-            motor_seconds=0.05,
-            poll_seconds=0.05,
-            answer_window_seconds=1.0,  # trials run side by side on one loop
-        )
+        link, ledger = folder / "board", folder / "drops.jsonl"
+        self.board: XyBoard | MdbMachine
+        if keypad:
+            self.board = MdbMachine(link=link, ledger=ledger, items=(11, 12), motor_seconds=0.05)
+        else:
+            self.board = XyBoard(
+                link=link,
+                ledger=ledger,
+                selections=(11, 12),
+                motor_seconds=0.05,
+                poll_seconds=0.05,
+                answer_window_seconds=1.0,  # trials run side by side on one loop
+            )
         self.ini = folder / "kiosk.ini"
-        self._values = {"native_mode": native_mode, "order_ttl": order_ttl}
+        self._values = {"native_mode": native_mode, "order_ttl": order_ttl, "driver": "mdb" if keypad else "xy"}
         self.customer_was_told: list[str] = []
         self.acknowledged_stock: int | None = None
         self.machine: Running | None = None
@@ -195,7 +207,9 @@ class Street:
         values = {"public": self._public, "local": self._local, "wechat": self.wechat.base_url} | self._values
         for name, text in (("certificate.pem", ""), ("app_secret", "s" * 32), ("api_token", TOKEN)):
             (self.folder / name).write_text(text)
-        self.ini.write_text(INI.format(merchant=self.merchant, **values))
+        values["merchant"] = self.merchant
+        values["members"] = MEMBERS.format(**values) if isinstance(self.board, XyBoard) else ""
+        self.ini.write_text(INI.format(**values))
         self.member = Member(f"http://127.0.0.1:{self._public}", self.wechat)
 
     async def close(self) -> None:
@@ -216,6 +230,8 @@ class Street:
         return machine
 
     def _has_code(self) -> bool:
+        if isinstance(self.board, MdbMachine):
+            return self.board.can_choose
         return self._values["native_mode"] == "one" or self.open_code() is not None
 
     def open_code(self) -> str | None:
@@ -302,6 +318,15 @@ async def buy_by_code(street: Street) -> None:
         await _pay(street, await street.wechat.scan(code))
 
 
+async def buy_at_keypad(street: Street) -> None:
+    """Choose at the machine, scan the code, pay; give up if the machine does."""
+    assert isinstance(street.board, MdbMachine)
+    street.board.choose(11)
+    while street.board.waits and street.open_code() is None:  # noqa: ASYNC110 - another process makes the code
+        await asyncio.sleep(LOOK_SECONDS)
+    await buy_by_code(street)
+
+
 async def buy_by_link(street: Street) -> None:
     """Mode one: scan the product's own code, pay."""
     await _pay(street, await street.wechat.scan(_link(street)))
@@ -349,6 +374,7 @@ class Scenario:
     native_mode: str = "two"
     order_ttl: int = 300
     jammed: tuple[int, ...] = ()
+    keypad: bool = False  # an MDB machine, whose customers choose at its own keypad
 
 
 SCENARIOS = (
@@ -359,6 +385,7 @@ SCENARIOS = (
     Scenario("next_slot", buy_by_link, native_mode="one", jammed=(11,)),
     Scenario("expiry", let_expire, native_mode="one", order_ttl=5),
     Scenario("restock", restock, native_mode="one"),
+    Scenario("keypad", buy_at_keypad, keypad=True),
 )
 
 
@@ -375,7 +402,13 @@ async def attempt(
     folder: Path, machines: Zygote, scenario: Scenario, crash_at: str = "", kill_after_seconds: float | None = None
 ) -> Trial:
     """One sale with a machine that dies at a point, or after a time; then a machine that puts it right."""
-    street = Street(folder, machines, native_mode=scenario.native_mode, order_ttl=scenario.order_ttl)
+    street = Street(
+        folder,
+        machines,
+        native_mode=scenario.native_mode,
+        order_ttl=scenario.order_ttl,
+        keypad=scenario.keypad,
+    )
     await street.open()
     try:
         for selection in scenario.jammed:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import json
 import os
 import select
@@ -22,10 +23,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cryptography.x509  # noqa: F401 - what a machine imports when it needs it; here for all of them, before the fork
 import requests.adapters
 import serial
+import tornado.platform.asyncio
 import tornado.web
 
+import hardware.xy.driver  # noqa: F401
+from hardware.mdb import driver as mdb_driver
+from hardware.mdb.codec import VERSION
 from hardware.xy.session import ACK_BYTES
 from kiosk.config import load
 from kiosk.machine import run_machine
@@ -87,8 +93,12 @@ class Connection(sqlite3.Connection):
 
 
 def frame_kind(_: object, data: bytes) -> str | None:
-    """Answers to polls without a word in them come ten times a second and change nothing."""
-    return None if data == ACK_BYTES else f"frame {data[2]:02x}"
+    """Answers to polls without a word in them, and questions for a version, come often and change nothing."""
+    if data in {ACK_BYTES, VERSION}:
+        return None
+    if data.isascii():  # a line of text to an MDB bridge
+        return "line " + "-".join(data.decode().split()[0].split(",")[:2])
+    return f"frame {data[2]:02x}"
 
 
 def machine(order: dict[str, str]) -> None:
@@ -114,6 +124,9 @@ def machine(order: dict[str, str]) -> None:
         points,
         lambda handler, *_: None if handler.request.path == "/api/status" else f"answer {handler.request.method}",
     )
+    # A word about a vend comes within a moment here, or never: hundreds of trials need not wait for it as people do.
+    timing = dataclasses.replace(mdb_driver.MdbTiming(), listen_seconds=0.3, recall_seconds=1.0)
+    mdb_driver.MdbTiming = lambda: timing  # type: ignore[assignment,misc] # of no other bridge in this process
     os._exit(run_machine(load(Path(order["ini"]))))
 
 

@@ -35,6 +35,7 @@ REFUND = RefundRequest(
     out_trade_no=ORDER.out_trade_no,
     transaction_id="4200000065201803063807324676",
     out_refund_no="lobby-1-0123456789-1",
+    app_id=APP_ID,
     total_fen=350,
     refund_fen=350,
     reason="没有出货",

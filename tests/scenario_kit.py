@@ -9,11 +9,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from core_values import make_settings
 
 from display.scene import Scene, TileState
+from hardware.simulated_board import SimulatedBoard
 from hardware.xy.simulator import XyBoard
 from kiosk.journal import JOURNAL_FILE
 from kiosk.machine import Machine
@@ -51,7 +54,7 @@ class Bench:
     """The three books side by side: WeChat's, the board's, the machine's."""
 
     def __init__(
-        self, folder: Path, settings: Settings, wechat: WeChatSimulator, wechat_clock: StepClock, board: XyBoard
+        self, folder: Path, settings: Settings, wechat: WeChatSimulator, wechat_clock: StepClock, board: Any
     ) -> None:
         self.folder = folder
         self.settings = settings
@@ -163,14 +166,22 @@ async def bench(
     wechatpay: dict[str, object] | None = None,
     kiosk: dict[str, object] | None = None,
     vend_timeout_seconds: int = 5,
+    make_board: Callable[..., SimulatedBoard] | None = None,
+    dispenser: dict[str, object] | None = None,
+    proxy: str = "127.0.0.1",
+    offset: timedelta = timedelta(),
 ) -> AsyncIterator[Bench]:
-    """A machine that sells, and its surroundings; `wechatpay` and `kiosk` override values of their sections."""
+    """A machine that sells, and its surroundings; `wechatpay`, `kiosk`, `dispenser` override their sections' values.
+
+    `make_board(link, ledger, motor_seconds)` makes another board than XY, for the driver that `dispenser` names.
+    `offset`: of the whole scene from now, the machine's clock and WeChat's.
+    """
     port = free_port()
     certificate = folder / "certificate.pem"
     certificate.touch()  # over loopback http it is never shown to anybody, but has to be there
     settings = make_settings(folder, **(kiosk or {}))
     web = replace(settings.web, listen=ListenAddress("127.0.0.1", free_port()), api_token=API_TOKEN)
-    settings = replace(settings, callbacks=ListenAddress("127.0.0.1", port), web=web)
+    settings = replace(settings, callbacks=ListenAddress("127.0.0.1", port), web=web, proxy=proxy)
     pay = replace(
         settings.wechatpay,
         native_mode=native_mode,
@@ -179,6 +190,7 @@ async def bench(
         client_key_file=certificate,
     )
     wechat_clock = StepClock()
+    wechat_clock.offset = offset
     members = MiniProgramSettings("wx7777777777777777", "5ec2e7" * 5) if miniprogram else None
     wechat = WeChatSimulator(
         merchant_of(pay, miniprogram=members), clock=wechat_clock, scale=0.01, refund_seconds=0.05
@@ -187,23 +199,21 @@ async def bench(
     await wechat.start()
     pay = replace(pay, api_base=wechat.base_url, backup_api_base=wechat.base_url)
     pay = replace(pay, public_url=pay.public_url if public else None, **(wechatpay or {}))  # type: ignore[arg-type] # names vary
-    board = XyBoard(
-        link=folder / "board",
-        ledger=folder / "drops.jsonl",
-        motor_seconds=MOTOR_SECONDS,
-        answer_window_seconds=ANSWER_WINDOW_SECONDS,
-    )
+    make_board = make_board or partial(XyBoard, answer_window_seconds=ANSWER_WINDOW_SECONDS)
+    board = make_board(link=folder / "board", ledger=folder / "drops.jsonl", motor_seconds=MOTOR_SECONDS)
     await board.start()
-    dispenser = replace(
+    driven = replace(
         settings.dispenser,
         driver=DispenserDriver.XY,
         port=str(folder / "board"),
         vend_timeout_seconds=vend_timeout_seconds,
     )
+    driven = replace(driven, **(dispenser or {}))  # type: ignore[arg-type] # names vary
     if members is not None:
         members = replace(members, api_base=wechat.base_url, screen_link=screen_link)
-    settings = replace(settings, wechatpay=pay, dispenser=dispenser, miniprogram=members)
+    settings = replace(settings, wechatpay=pay, dispenser=driven, miniprogram=members)
     made = Bench(folder, settings, wechat, wechat_clock, board)
+    made.clock.offset = offset
     try:
         await made.start()
         yield made

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from display.scene import Notice, NoticeKind, Phase, Scene, SlotMark, Tile, TileState
+from dataclasses import replace
+
+from display.scene import LargeCode, Notice, NoticeKind, Phase, Scene, SlotMark, Tile, TileState
 
 GOODS = (
     ("cola", "可口可乐", "Coca-Cola", "¥3.50"),
@@ -71,3 +73,22 @@ def scene(
         notice=notice,
         page_label="第 {page} 页，共 {pages} 页",
     )
+
+
+def chosen(shown: Scene, place: int = 0, countdown: str = "还剩 58 秒") -> Scene:
+    """The same machine after somebody chose the product at that place."""
+    return replace(shown, large=LargeCode(shown.tiles[place], countdown, "点击其他位置返回"))
+
+
+def keypad(shown: Scene, *, english: bool = False) -> Scene:
+    """The same machine with a keypad of its own: a number to press for each product, no code."""
+    tiles = (
+        replace(
+            tile,
+            code=None,
+            caption=tile.caption if tile.state is TileState.SOLD_OUT else f"{'Press' if english else '按'} {number}",
+        )
+        for number, tile in enumerate(shown.tiles, 11)
+    )
+    headline = "Choose on the keypad" if english else "请在机器键盘上选择商品"
+    return replace(shown, phase=Phase.KEYPAD, headline=headline, tiles=tuple(tiles))

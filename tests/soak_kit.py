@@ -26,7 +26,7 @@ from unittest.mock import patch
 
 from core_values import make_settings
 
-from hardware.dispenser import Cause, Outcome, Status, VendResult
+from hardware.dispenser import Cause, Keypad, Outcome, Status, VendResult
 from kiosk import database
 from kiosk.audit import audit
 from kiosk.cashier import Cashier
@@ -35,6 +35,7 @@ from kiosk.database import DatabaseError
 from kiosk.dispatcher import Dispatcher
 from kiosk.errors import NotBelieved, NotForSale
 from kiosk.journal import JOURNAL_FILE, Journal, read_orders, read_story
+from kiosk.keypad import KeypadSales
 from kiosk.orders import UNPAID, Channel, Order, OrderState
 from kiosk.payments.gateway import Payment, Reachability, Refunded, RefundNotice
 from kiosk.payments.wechat import xml
@@ -289,7 +290,7 @@ class Machine:
                 miniprogram_app_id=settings.miniprogram.app_id if settings.miniprogram else None,
                 clock=clock,
             )
-        self.driver = Driver(world, self)
+        self.driver = world.make_driver(self)
         self.shelf = Shelf(settings, self.journal)
         self.readiness = Readiness(
             settings=settings,
@@ -309,14 +310,32 @@ class Machine:
             closed=self.readiness.closed,
             answered=self.readiness.wechat_answered,
         )
-        self.dispatcher = Dispatcher(settings=settings, journal=self.journal, dispenser=self.driver, clock=clock)
-        self.codes = OrderCodes(
+        self.codes: OrderCodes | KeypadSales
+        if isinstance(self.driver, Keypad):
+            self.codes = KeypadSales(
+                settings=settings,
+                keypad=self.driver,
+                journal=self.journal,
+                cashier=self.cashier,
+                readiness=self.readiness,
+                shelf=self.shelf,
+                speaker=speaker,
+            )
+        else:
+            self.codes = OrderCodes(
+                settings=settings,
+                journal=self.journal,
+                cashier=self.cashier,
+                readiness=self.readiness,
+                shelf=self.shelf,
+                clock=clock,
+            )
+        self.dispatcher = Dispatcher(
             settings=settings,
             journal=self.journal,
-            cashier=self.cashier,
-            readiness=self.readiness,
-            shelf=self.shelf,
+            dispenser=self.driver,
             clock=clock,
+            wants=self.codes.wants if isinstance(self.codes, KeypadSales) else None,
         )
 
     async def start(self) -> None:
@@ -424,6 +443,10 @@ class World:
         if machine is not None and machine.dead:
             raise asyncio.CancelledError  # whatever it was in the middle of, it goes no further
 
+    def make_driver(self, machine: Machine) -> Driver:
+        """What the machine drives its board with."""
+        return Driver(self, machine)
+
     def switch_board(self, *, up: bool) -> None:
         self.board_is_up = up
         if self.machine is not None and not self.machine.dead:
@@ -448,8 +471,11 @@ class World:
         await asyncio.sleep(seconds)
         change()
 
-    def board_turns(self, address: int) -> str:
-        """A motor turns: exactly one order's intent has to be on the disk, paid, and never vended before."""
+    def board_turns(self, address: int, number: str | None = None) -> str:
+        """A motor turns: exactly one order's intent has to be on the disk, paid, and never vended before.
+
+        `number`: the order that it has to be, where the board knows.
+        """
         fate = self.dice.choice(
             (
                 "dropped",
@@ -469,6 +495,8 @@ class World:
         if len(intents) != 1 or intents[0].slot != slots[address]:
             self._problems.append(f"slot {slots[address]} turns with {len(intents)} intents on the disk")
             return fate
+        if number not in {None, intents[0].out_trade_no}:
+            self._problems.append(f"{number} was chosen, {intents[0].out_trade_no} is vended")
         number = intents[0].out_trade_no
         account = self.ledger.audit().get(number)
         if account is None or account.refunded_fen or account.refunding_fen:
@@ -505,7 +533,7 @@ class World:
     async def scan_screen(self, product: str, openid: str, pays_after_seconds: float | None) -> None:
         """Mode two: scan the product's code, pay after a while, or walk away (None)."""
         machine = self._up()
-        code = machine.codes.code(product) if machine is not None else None
+        code = machine.codes.code(product) if machine is not None else None  # at a keypad: none
         if code is None:
             return
         with contextlib.suppress(Refusal):
@@ -614,7 +642,9 @@ class World:
             account = accounts.get(order.out_trade_no)
             match order.state:
                 case OrderState.DISPENSED:
-                    if account is None or account.refunded_fen or not self.drops[order.out_trade_no]:
+                    # Where a rule says that it is sold (`reason`), a person is to look whether it was.
+                    told = self.drops[order.out_trade_no] or order.reason
+                    if account is None or account.refunded_fen or not told:
                         problems.append(
                             f"{order.out_trade_no} is dispensed: {account}, {self.drops[order.out_trade_no]}"
                         )

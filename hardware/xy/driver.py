@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 POLLS_BEFORE_REPEAT = 2  # repeat = vendor: a 04 that follows a lost ACK has had its chance to arrive
 COUNTER_STEP_SECONDS = 1.0  # a counter that did not answer is asked again this often
+IDENTITY_STEP_SECONDS = 1.0  # and so is the machine id, while nothing may be sold before the board has told it
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class XyDispenser:
         link_timing: LinkTiming | None = None,
     ) -> None:
         self._timing = timing or XyTiming()
+        self._port = port
         self._vend_timeout_seconds = vend_timeout_seconds
         self._drop_sensor = drop_sensor
         self._lift = lift
@@ -115,12 +117,15 @@ class XyDispenser:
         self._order: _Order | None = None
         self._recall: _Recall | None = None
         self._unsettled: dict[int, float] = {}  # address -> loop time until which its last result may still come
-        self._selections: set[int] = set()  # reported by 11; at most 1000
+        self._reported: set[int] = set()  # by 11; at most 1000
+        self._selections: set[int] = set()  # those, and those that were ordered: whose sales count is kept
         self._followed: dict[int, str] = {}  # address -> frame in hex of the last order of this process
         self._counts: dict[int, tuple[int, float]] = {}  # address -> sales count, loop time of reading it
         self._count_question: int | None = None  # the address whose sales count was asked last
         self._count_question_is_alone = True  # no other address's answer can still be under way
         self._ask_status_at = 0.0
+        self._identity_heard = ""  # the machine id that the board told last
+        self._identity = ""  # told twice alike: that of the board that this process drives, and of no other
         self._ask_count_at = 0.0
         self._board_facts: dict[str, Fact] = {}
 
@@ -130,8 +135,9 @@ class XyDispenser:
     def status(self) -> Status:
         """See `Dispenser`. Ready: the port is open, the board polls and has acknowledged the synchronisation."""
         reason = self._session.reason
-        facts = (*self._session.facts, Fact("selections", len(self._selections)), *self._board_facts.values())
-        return Status(ready=not reason, reason=reason, facts=facts, alive=self._session.alive)
+        facts = (*self._session.facts, Fact("selections", len(self._reported)), *self._board_facts.values())
+        slots = frozenset(self._reported) or None  # all of them come after every synchronisation
+        return Status(ready=not reason, reason=reason, facts=facts, alive=self._session.alive, slots=slots)
 
     def on_status(self, callback: Callable[[], None]) -> None:
         """See `Dispenser`."""
@@ -309,6 +315,7 @@ class XyDispenser:
             case Command.SELECTION_REPORT:
                 report = codec.read_selection_report(frame)
                 if report is not None and codec.LOWEST_ADDRESS <= report.selection <= codec.HIGHEST_ADDRESS:
+                    self._reported.add(report.selection)
                     self._selections.add(report.selection)
             case Command.MENU_ANSWER:
                 self._menu_answer(frame)
@@ -402,7 +409,8 @@ class XyDispenser:
     def _idle(self) -> None:
         now = asyncio.get_running_loop().time()
         if now >= self._ask_status_at:
-            self._ask_status_at = now + self._timing.ask_status_seconds
+            objected = bool(self._session.objection)
+            self._ask_status_at = now + (IDENTITY_STEP_SECONDS if objected else self._timing.ask_status_seconds)
             self._session.ask(codec.machine_status_query(self._session.next_packno()))
             self._session.ask(codec.quick_status_query(self._session.next_packno()))
         if self._sales_counter and self._selections and now >= self._ask_count_at:
@@ -428,13 +436,36 @@ class XyDispenser:
             self._note("lift_and_door", QUICK_STATUSES.get(quick, f"code {quick:02X}"))
         machine = codec.read_machine_status(frame)
         if machine is not None:
-            self._note("machine_id", machine.machine_id)
+            self._identify(machine.machine_id)
             self._note("door", f"code {machine.door:02X}")
             self._note("temperature", machine.temperature, "°C")
             for number, temperature in enumerate(machine.cabinet_temperatures):
                 self._note(f"cabinet_{number}_temperature", temperature, "°C")
 
+    def _identify(self, told: str) -> None:
+        """Compare the board with the one that was driven before: a swapped cable must not turn another's motors."""
+        before, self._identity_heard = self._identity_heard, told
+        if not self._identity:
+            if told and told == before:  # once alone may be a damaged frame
+                self._identity = told
+                self._note("identity", told)
+            elif told:
+                self._ask_status_at = 0.0
+            return
+        self._session.objection = ""
+        if told != self._identity:
+            self._session.objection = (
+                f"another board answers on {self._port}: it calls itself {told or 'nothing'}, not {self._identity} "
+                "as before; put the cables right, or restart the machine if the board was exchanged"
+            )
+        self._changed()
+
     def _changed(self) -> None:
+        if self._identity and not self._session.synced:
+            self._session.objection = (
+                f"the board on {self._port} has not told its machine id again, which was {self._identity}"
+            )
+            self._ask_status_at = 0.0
         reason = self._session.reason
         told = (not reason, reason)
         if told != self._told:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hardware.dispenser import Fact
-from hardware.serial_link import LinkTiming, SerialLink
+from hardware.serial_link import LinkTiming, SerialLink, lost
 from hardware.xy import codec
 from hardware.xy.codec import Command, Frame
 
@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 ACK_BYTES = codec.encode(codec.ACK)
 MOST_WRITES = 5  # the documents: a sender repeats the same frame at most 5 times
 QUEUED_ERRANDS = 8  # questions that wait for a poll; more would only be stale when their turn comes
+FOREIGN_BYTES = 64  # so many bytes without one frame among them are another language, not noise before a POLL
 ANSWERS_REMEMBERED = 512  # for the median that the technician sees: the last 50 s at 100 ms
 
 
@@ -76,6 +77,8 @@ class Session:
     `on_data(frame)`: a data frame of the board, already acknowledged, of a known length, never the repeat of one
     that was delivered before. `on_reboot()`: the board said that it has just started. `on_idle()`: a POLL found
     nothing to say. `on_change()`: `reason` may have changed. All are called after the answer has been written.
+
+    `objection`: why the board must not be driven although it talks; set by whoever knows, empty otherwise.
     """
 
     def __init__(
@@ -108,7 +111,10 @@ class Session:
         self._on_idle = on_idle
         self._on_change = on_change
 
+        self.objection = ""
         self._decoder = codec.Decoder()
+        self._noise_before = 0  # noise bytes of the link's earlier lives
+        self._foreign = False  # bytes come in, and none of them is XY
         self._link_reason = f"the serial port {port} has not been opened yet"
         self._polled = False
         self._synced = False  # our 31 was acknowledged
@@ -144,13 +150,23 @@ class Session:
         """One sentence why a command given now might not reach the board; empty when it would."""
         if not self._link.is_up:
             return self._link_reason
+        if self._foreign and not self._polled:
+            return (
+                f"what comes in on {self._link.port} is not the language of an XY board: "
+                "is another kind of board connected, or does it use another baud rate?"
+            )
         if not self._polled:
             return f"no board polls on {self._link.port}: is it switched on, and its cable plugged in?"
         if not self._synced:
             return f"the board on {self._link.port} has not acknowledged the synchronisation yet"
         if not self._settled:
             return f"the board on {self._link.port} is still reporting its selections"
-        return ""
+        return self.objection
+
+    @property
+    def synced(self) -> bool:
+        """Whether the board has acknowledged the synchronisation since it was last lost."""
+        return self._synced
 
     @property
     def facts(self) -> tuple[Fact, ...]:
@@ -202,7 +218,7 @@ class Session:
     # The link.
 
     def _link_up(self) -> None:
-        self._link_reason = f"the serial port {self._link.port} was lost: is the adapter plugged in?"
+        self._link_reason = lost(self._link.port)
         self._forget_line()
         self._on_change()
 
@@ -217,7 +233,8 @@ class Session:
                 timer.cancel()
         self._watch = self._partial = None
         self._decoder.reset()
-        self._polled = False
+        self._noise_before = self._decoder.noise_bytes
+        self._polled = self._foreign = False
         self._lose_sync()
 
     def _lose_sync(self) -> None:
@@ -248,6 +265,9 @@ class Session:
             self._partial.cancel()
             self._partial = None
         self._frames_came(self._decoder.feed(data), came_at)
+        if not self._foreign and self._decoder.noise_bytes - self._noise_before > FOREIGN_BYTES and not self._polled:
+            self._foreign = True
+            self._on_change()
         if self._decoder.pending and self._link.is_up:
             self._partial = asyncio.get_running_loop().call_later(
                 self._timing.partial_frame_seconds, self._give_up_partial
@@ -322,14 +342,15 @@ class Session:
         self._polls += 1
         if not self._polled or self._settled is not self._synced:
             self._polled = True
+            self._noise_before = self._decoder.noise_bytes
             self._settled = self._synced
             self._on_change()
-        if errand is None and self._vend is None and self._synced:
+        if errand is None and (self._vend is None or self.objection) and self._synced:
             self._on_idle()
 
     def _next_errand(self) -> Errand | None:
         vend = self._vend
-        if vend is not None and (vend.writes or self._synced):
+        if vend is not None and (vend.writes or (self._synced and not self.objection)):
             return vend if self._synced and vend.is_due else None
         while self._errands and self._errands[0].writes and not self._errands[0].is_due:
             self._errands.popleft()  # unanswered five times, or cut short by a vend: nothing is lost with it

@@ -92,6 +92,7 @@ class RefundRequest:
     out_trade_no: str
     transaction_id: str
     out_refund_no: str
+    app_id: str  # that of the order
     total_fen: int
     refund_fen: int
     reason: str  # shown to the customer
@@ -123,6 +124,14 @@ class RefundFailed:
 
 
 @dataclass(frozen=True)
+class RefundSum:
+    """What has gone back to the payer of an order, whoever sent it: `done_fen` is there, `pending_fen` on its way."""
+
+    done_fen: int
+    pending_fen: int
+
+
+@dataclass(frozen=True)
 class RefundNotice:
     """A refund's end as told by the other side, decrypted; the numbers are still to be compared with ours."""
 
@@ -150,6 +159,7 @@ class Reachability:
     consecutive_failures: int = 0  # calls without a believable answer since the last one with one
     last_error: str = ""  # a sentence; of the last failure
     last_answer_at: datetime | None = None
+    clock_doubted: bool = False  # the last failure: its certificate is not valid at the time that our clock says
     host: str = ""  # the one in use
     exchanges: tuple[Exchange, ...] = ()  # the last ones, oldest first
 
@@ -172,17 +182,22 @@ class PaymentGateway(Protocol):
     async def prepay(self, request: PrepayRequest, *, urgent: bool) -> Prepared | Refused | Unclear:
         """Announce an order. `urgent`: a customer waits; such calls never queue behind background ones."""
 
-    async def query(self, out_trade_no: str) -> Paid | NotPaid | Closed | Missing | Unclear:
-        """Ask what became of an order."""
+    async def query(self, out_trade_no: str, app_id: str) -> Paid | NotPaid | Closed | Missing | Unclear:
+        """Ask what became of an order that was made under that app id."""
 
-    async def close(self, out_trade_no: str) -> Closed | Paid | Missing | Unclear:
+    async def close(self, out_trade_no: str, app_id: str) -> Closed | Paid | Missing | Unclear:
         """Ask that an order can no longer be paid. Closed is a hint: `query` confirms it."""
 
     async def refund(self, request: RefundRequest) -> RefundAccepted | Refused | Unclear:
         """Ask for money to go back."""
 
-    async def query_refund(self, out_refund_no: str) -> Refunded | RefundPending | RefundFailed | Missing | Unclear:
+    async def query_refund(
+        self, out_refund_no: str, app_id: str
+    ) -> Refunded | RefundPending | RefundFailed | Missing | Unclear:
         """Ask what became of a refund."""
+
+    async def query_refunds(self, out_trade_no: str, app_id: str) -> RefundSum | Unclear:
+        """Ask what has gone back to the payer of an order in all, also at other hands than this machine's."""
 
     async def aclose(self) -> None:
         """Let calls under way end, then free threads and connections."""

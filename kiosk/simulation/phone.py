@@ -88,10 +88,11 @@ class _Picture(_Handler):
     """The machine's screen as it is now."""
 
     async def get(self) -> None:
-        """A PNG."""
+        """A PNG; nothing while the screen has lost its picture, which is no mistake of whoever asks."""
         png = await self.world.picture()
         if png is None:
-            raise web.HTTPError(404)
+            self.set_status(204)
+            return
         self.set_header("Content-Type", "image/png")
         self.finish(png)
 

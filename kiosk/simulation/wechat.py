@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -162,6 +163,19 @@ class WeChatSimulator:
     def cancel(self, out_trade_no: str) -> None:
         """Leave the cashier without paying."""
         self._customers.cancel(out_trade_no)
+
+    def refund_on_platform(self, out_trade_no: str, *, notify_url: str = "") -> None:
+        """Refund an order in whole, as an operator does on the merchant platform: no machine knows the number."""
+        order = self.ledger.order(out_trade_no=out_trade_no)
+        self.ledger.refund(
+            {
+                "out_trade_no": out_trade_no,
+                "out_refund_no": f"platform-{secrets.token_hex(8)}",
+                "total_fee": str(order.total_fen),
+                "refund_fee": str(order.total_fen),
+                "notify_url": notify_url,
+            }
+        )
 
     async def finish_refunds(self, status: str = "SUCCESS") -> None:
         """End every refund that is PROCESSING now: SUCCESS, REFUNDCLOSE or CHANGE; the merchant is notified."""

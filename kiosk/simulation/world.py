@@ -17,7 +17,8 @@ from time import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from hardware.xy.simulator import JAMMED, BoardEvent, XyBoard
+from hardware.simulated_board import BoardEvent
+from hardware.xy.simulator import JAMMED, XyBoard
 from kiosk.settings import NativeMode
 from kiosk.simulation import scratch
 from kiosk.simulation.camera import SeenCode, code_at, read_codes

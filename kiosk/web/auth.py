@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import math
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
@@ -19,8 +20,12 @@ TOTAL_SECONDS = 12 * 3600  # a working day
 PROOF_SECONDS = 5 * 60  # a phone left on top of the machine refunds nobody
 MAX_SESSIONS = 64  # more technicians than ever stood before one machine; the oldest gives way
 FREE_TRIES = 3  # wrong passwords that cost nothing: a slip of the thumb
-LONGEST_WAIT_SECONDS = 30.0  # never a lock-out: the technician gets in after half a minute, whoever guesses meanwhile
+LONGEST_WAIT_SECONDS = 30.0  # never a lock-out: whoever has mistyped gets the next try after half a minute
+# An address without a slip of its own waits no longer than this for others' guessing: the technician gets in, and
+# somebody with a thousand addresses still gets one guess a second.
+NEWCOMER_SECONDS = 1.0
 FORGET_SECONDS = 15 * 60  # a wrong password counts for so long
+EVERYBODY = ""  # under this key all addresses are counted together
 MAX_ADDRESSES = 256  # remembered; beyond it the oldest are forgotten, the count of all tries is kept
 
 
@@ -32,8 +37,8 @@ class TooSoon(Exception):
     """Too many wrong passwords; `seconds` until the next try."""
 
     def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        super().__init__(f"too many wrong passwords: wait {seconds:.0f} s")
+        self.whole_seconds = math.ceil(seconds)
+        super().__init__(f"too many wrong passwords: wait {self.whole_seconds} s")
 
 
 @dataclass
@@ -96,16 +101,19 @@ class Throttle:
 
     def check(self, address: str) -> None:
         """Raise `TooSoon` while a try from this address has to wait."""
-        waits = [self._left(key, free) for key, free in ((address, FREE_TRIES), ("", FREE_TRIES * 10))]
-        if max(waits) > 0:
-            raise TooSoon(max(waits))
+        longest = LONGEST_WAIT_SECONDS if self._count(address) else NEWCOMER_SECONDS
+        wait = max(
+            self._left(address, FREE_TRIES, LONGEST_WAIT_SECONDS), self._left(EVERYBODY, FREE_TRIES * 10, longest)
+        )
+        if wait > 0:
+            raise TooSoon(wait)
 
     def failed(self, address: str) -> None:
         """Count a wrong password."""
-        for key in (address, ""):
-            count, at = self._failures.pop(key, (0, self._now()))
-            fresh = self._now() - at > FORGET_SECONDS
-            self._failures[key] = (1 if fresh else count + 1, self._now())
+        for key in (address, EVERYBODY):
+            count = self._count(key)
+            self._failures.pop(key, None)  # put in anew at the end: what is dropped is the oldest
+            self._failures[key] = (count + 1, self._now())
         while len(self._failures) > MAX_ADDRESSES:
             self._failures.popitem(last=False)
 
@@ -113,11 +121,15 @@ class Throttle:
         """Forget the slips of whoever has shown the right one."""
         self._failures.pop(address, None)
 
-    def _left(self, key: str, free: int) -> float:
+    def _count(self, key: str) -> int:
         count, at = self._failures.get(key, (0, 0.0))
-        if count < free:
+        return 0 if self._now() - at > FORGET_SECONDS else count
+
+    def _left(self, key: str, free: int, longest: float) -> float:
+        if self._count(key) < free:
             return 0.0
-        wait = min(LONGEST_WAIT_SECONDS, 2.0 ** (count - free))
+        count, at = self._failures[key]
+        wait = min(longest, 2.0 ** min(count - free, 10))  # the exponent is bounded: 2.0 ** 1024 is too large
         return max(0.0, at + wait - self._now())
 
 

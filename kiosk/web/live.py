@@ -39,6 +39,7 @@ class Live:
         site.readiness.on_change(self._dirty.set)
         site.shelf.on_change(self._dirty.set)
         site.dispatcher.on_vend(self._dirty.set)
+        site.storefront.on_picture(lambda: self._tell({"type": "picture"}))
 
     def add(self, watcher: Watcher) -> bool:
         """Take a watcher in; False if there are too many."""

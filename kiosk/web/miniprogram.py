@@ -75,14 +75,16 @@ class Refused(web.HTTPError):
         self.seconds = seconds
 
 
-def client_address(request: httputil.HTTPServerRequest) -> str:
-    """Who asks. A reverse proxy on this board is believed when it tells whom it asks for; nobody else is.
+def client_address(request: httputil.HTTPServerRequest, proxy: str) -> str:
+    """Who asks. The configured reverse proxy is believed when it tells whom it asks for; nobody else is.
 
-    Of X-Forwarded-For the last entry counts, which is the proxy's own: what stands before it, anybody may have sent.
+    A loopback address stands for any on this board. Of X-Forwarded-For the last entry counts, which is the proxy's
+    own: what stands before it, anybody may have sent.
     """
     address = request.remote_ip or ""
     try:
-        if ipaddress.ip_address(address).is_loopback:
+        asker, believed = ipaddress.ip_address(address), ipaddress.ip_address(proxy)
+        if asker == believed or (asker.is_loopback and believed.is_loopback):
             told = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
             return str(ipaddress.ip_address(told))
     except ValueError:
@@ -109,7 +111,7 @@ class _Handler(web.RequestHandler):
 
     def prepare(self) -> None:
         """Slow down an address that asks too often."""
-        self.address = client_address(self.request)
+        self.address = client_address(self.request, self.counter.settings.proxy)
         self.limit(self.counter.addresses, self.address)
 
     def limit(self, limiter: Limiter, key: str) -> None:

@@ -9,22 +9,24 @@ from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any
 
-from tornado import web
 from tornado.iostream import StreamClosedError
 
 from kiosk.errors import RefundRefused
 from kiosk.journal import MAX_ORDERS_A_PAGE, UnknownOrder
 from kiosk.order_table import COLUMNS, cells
-from kiosk.orders import OrderState
+from kiosk.orders import REFUNDABLE, OrderState, TransitionRefused
 from kiosk.readiness import UNSETTLED_AFTER
 from kiosk.records import OrderFilter
 from kiosk.sales import CloseRefused, begin_of, day_totals
 from kiosk.web.details import SUPPORT_ORDERS, support_zip
 from kiosk.web.handlers import Guarded
+from kiosk.web.refusals import Refused
 from kiosk.web.views import event_view, order_view, time_text
 
 DEFAULT_ORDERS = 50
 DEFAULT_DAYS, MAX_DAYS = 14, 92  # two weeks on a phone; a quarter in one answer
+FIRST_YEAR, LAST_YEAR = 2000, 2999  # whose days can be counted on and back without leaving what a date can hold
+CHANGES = 100  # some weeks of what technicians do
 SUPPORT_STORIES = 50  # the last orders, told whole
 
 
@@ -32,14 +34,16 @@ class _Wanted(Guarded):
     """Reads what narrows a list of orders."""
 
     def wanted(self) -> OrderFilter:
-        """state=, product=, day=, search=; refuses with 400 what cannot be."""
-        state, day = self.get_query_argument("state", ""), self.get_query_argument("day", "")
+        """state= (several are any of them), product=, day=, search=; refuses with 400 what cannot be."""
         known = [each.value for each in OrderState]
-        if state and state not in known:
-            raise web.HTTPError(400, f"there is no state {state}; there are {', '.join(known)}")
+        states = [state for state in self.get_query_arguments("state") if state]
+        for state in states:
+            if state not in known:
+                raise Refused("bad_state", state=state, known=", ".join(known))
+        day = self.get_query_argument("day", "")
         found = _day(day) if day else None
         return OrderFilter(
-            states=[OrderState(state)] if state else [],
+            states=[OrderState(state) for state in states],
             product_id=self.get_query_argument("product", "") or None,
             since=None if found is None else begin_of(found),
             until=None if found is None else begin_of(found + timedelta(days=1)),
@@ -55,11 +59,9 @@ class OrdersHandler(_Wanted):
         if self.get_query_argument("unsettled", ""):
             orders = await self.site.journal.unsettled(UNSETTLED_AFTER)
         else:
-            limit = self.get_query_argument("limit", str(DEFAULT_ORDERS))
-            if not limit.isdecimal() or not 1 <= int(limit) <= MAX_ORDERS_A_PAGE:
-                raise web.HTTPError(400, f"limit must be 1 to {MAX_ORDERS_A_PAGE}")
+            limit = self.number("limit", DEFAULT_ORDERS, 1, MAX_ORDERS_A_PAGE)
             before = self.get_query_argument("before", "") or None
-            orders = await self.site.journal.page_of_orders(self.wanted(), before=before, limit=int(limit))
+            orders = await self.site.journal.page_of_orders(self.wanted(), before=before, limit=limit)
         self.finish({"orders": [order_view(order) for order in orders]})
 
 
@@ -94,7 +96,7 @@ class OrderHandler(Guarded):
         """One order as a story."""
         order = await self.site.journal.order(number)
         if order is None:
-            raise web.HTTPError(404, f"there is no order {number} in this machine's journal")
+            raise Refused("unknown_order", order=number)
         events = await self.site.journal.story(number)
         self.finish({"order": order_view(order), "events": [event_view(event) for event in events]})
 
@@ -104,15 +106,41 @@ class RefundHandler(Guarded):
 
     async def post(self, number: str) -> None:
         """Ask for it; the machine sees to it."""
+        known = await self.site.journal.order(number)
+        if known is None:
+            raise Refused("unknown_order", order=number)
+        if known.state not in REFUNDABLE:
+            raise Refused("not_refundable", order=number, state=known.state.value)
         self.check_proof()
         try:
             order = await self.site.cashier.refund(number, self.who)
-        except UnknownOrder as error:
-            raise web.HTTPError(404, str(error)) from error
-        except RefundRefused as error:
-            raise web.HTTPError(409, str(error)) from error
+        except RefundRefused as error:  # somebody else was quicker
+            raise Refused("conflict", why=str(error)) from error
         self.set_status(202)
         self.finish({"order": order_view(order)})
+
+
+class DeliveredHandler(Guarded):
+    """POST /api/orders/NO/delivered: somebody has looked, the goods of a doubtful order did come out."""
+
+    async def post(self, number: str) -> None:
+        """Book it."""
+        try:
+            order = await self.site.dispatcher.confirm_delivery(number, self.who)
+        except UnknownOrder as error:
+            raise Refused("unknown_order", order=number) from error
+        except TransitionRefused as error:
+            raise Refused("not_in_doubt", order=number, state=error.order.state.value) from error
+        self.finish({"order": order_view(order)})
+
+
+class ChangesHandler(Guarded):
+    """GET /api/changes: what technicians and the machine itself did, newest first; who, when and what."""
+
+    async def get(self) -> None:
+        """Look."""
+        events = await self.site.journal.changes(CHANGES)
+        self.finish({"changes": [event_view(event) for event in events]})
 
 
 class SalesHandler(Guarded):
@@ -120,11 +148,9 @@ class SalesHandler(Guarded):
 
     async def get(self) -> None:
         """Add up."""
-        days, last = self.get_query_argument("days", str(DEFAULT_DAYS)), self.get_query_argument("last", "")
-        if not days.isdecimal() or not 1 <= int(days) <= MAX_DAYS:
-            raise web.HTTPError(400, f"days must be 1 to {MAX_DAYS}")
+        days, last = self.number("days", DEFAULT_DAYS, 1, MAX_DAYS), self.get_query_argument("last", "")
         until = _day(last) if last else self.site.clock.now().astimezone().date()
-        found = await self.site.journal.sales.days(until - timedelta(days=int(days) - 1), until)
+        found = await self.site.journal.sales.days(until - timedelta(days=days - 1), until)
         self.finish({"days": [day_totals(day) for day in found]})
 
 
@@ -152,11 +178,16 @@ class CloseDayHandler(_DayHandler):
 
     async def post(self, text: str) -> None:
         """Book it."""
-        day = _day(text)
+        day, sales = _day(text), self.site.journal.sales
+        if day >= self.site.clock.now().astimezone().date():
+            raise Refused("day_not_over", day=day)
+        closed = await sales.closed(day)
+        if closed is not None:
+            raise Refused("day_closed", day=day, number=closed.number, who=closed.who)
         try:
-            await self.site.journal.sales.close(day, self.who)
-        except CloseRefused as error:
-            raise web.HTTPError(409, str(error)) from error
+            await sales.close(day, self.who)
+        except CloseRefused as error:  # somebody else was quicker
+            raise Refused("conflict", why=str(error)) from error
         self.finish(await self.view(day))
 
 
@@ -181,6 +212,9 @@ class SupportHandler(Guarded):
 
 def _day(text: str) -> date:
     try:
-        return date.fromisoformat(text)
+        found = date.fromisoformat(text)
     except ValueError:
-        raise web.HTTPError(400, f"{text} is no day: write it as 2026-11-23") from None
+        raise Refused("bad_day", day=text) from None
+    if not FIRST_YEAR <= found.year <= LAST_YEAR:
+        raise Refused("bad_day", day=text)
+    return found

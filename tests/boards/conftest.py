@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from boards_kit import QUICK, QUICK_LINK, Bench, BenchMaker, HandBench, HandBenchMaker, HandBoard, wait_until
+from boards_kit import (
+    QUICK,
+    QUICK_LINK,
+    QUICK_MASTER,
+    Bench,
+    BenchMaker,
+    HandBench,
+    HandBenchMaker,
+    HandBoard,
+    Line,
+    LineMaker,
+    wait_until,
+)
 
+from hardware.dispenser import Dispenser
 from hardware.pseudo_terminal import Wire
+from hardware.simulated_board import SimulatedBoard
 from hardware.xy.driver import XyDispenser
 from hardware.xy.simulator import XyBoard
 
@@ -64,3 +78,42 @@ async def hand_bench() -> AsyncIterator[HandBenchMaker]:
     for made in benches:
         await made.dispenser.stop()
         made.board.line.unplug()
+
+
+@pytest.fixture
+async def line(tmp_path: Path) -> AsyncIterator[LineMaker]:
+    """Start a simulated board and a driver on one line: `line(kind of board, kind of driver, board's options, …)`."""
+    started: list[Line] = []
+
+    async def make(
+        board: Callable[..., SimulatedBoard],
+        driver: Callable[..., Dispenser],
+        of_board: dict[str, Any] | None = None,
+        *,
+        ready: bool = True,
+        **options: Any,
+    ) -> Line:
+        link = tmp_path / f"line-{len(started)}"
+        made = Line(
+            board(**{"link": link, "motor_seconds": 0.05} | (of_board or {})),
+            driver(
+                **{
+                    "port": str(link),
+                    "vend_timeout_seconds": 1,
+                    "timing": QUICK_MASTER,
+                    "link_timing": QUICK_LINK,
+                }
+                | options
+            ),
+        )
+        started.append(made)
+        await made.board.start()
+        await made.dispenser.start()
+        if ready:
+            await wait_until(lambda: made.dispenser.status.ready, "the driver is ready")
+        return made
+
+    yield make
+    for made in started:
+        await made.dispenser.stop()
+        await made.board.stop()

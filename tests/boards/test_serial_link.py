@@ -204,10 +204,12 @@ class TestSentences:
         ("port", "words"),
         [
             ("/dev/no-such-port", "is not there"),
-            ("loop://", "no file descriptor"),
             ("nonsense://x", "cannot be used"),
+            ("rfc2217://127.0.0.1", "must name host and port number"),
+            ("socket://127.0.0.1", "must name host and port number"),
             ("/dev/null", "cannot be used"),
-            ("socket://127.0.0.1:1", "cannot be used|nobody accepts"),
+            ("socket://127.0.0.1:1", "nobody accepts"),
+            ("rfc2217://127.0.0.1:1", "nobody accepts"),
         ],
     )
     async def test_ports_that_cannot_work(self, port: str, words: str) -> None:

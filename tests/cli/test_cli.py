@@ -16,6 +16,7 @@ from config_files import API_KEY, in_section, write_ini
 from PIL import Image
 
 import kiosk
+from kiosk.cli import SIMULATED_PROTOCOLS
 from kiosk.web.password import load_hash, verify
 
 LIMIT_SECONDS = 30  # far above what a slow board needs to start Python
@@ -42,7 +43,7 @@ class TestHelp:
         """Every command of the contract stands in the help."""
         done = run("--help")
         assert done.returncode == 0
-        commands = "run check demo qr orders refund set-password simulate-board simulate-wechat"
+        commands = "run check demo qr orders refund set-password ports simulate-board simulate-wechat"
         for command in commands.split():
             assert f"\n  {command} " in done.stdout
 
@@ -176,11 +177,19 @@ class TestSetPassword:
         assert (tmp_path / "web_password").exists() == (status == 0)
 
 
+def test_the_serial_ports_are_listed() -> None:
+    """`kiosk ports` ends well whatever is plugged in, and always says what to do next."""
+    done = run("ports")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert any(word in done.stdout for word in ("plug the adapter in", "the board", "cable of a board"))
+
+
 class TestSimulateBoard:
-    def test_it_runs_until_it_is_told_to_stop(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("protocol", SIMULATED_PROTOCOLS)
+    def test_it_runs_until_it_is_told_to_stop(self, tmp_path: Path, protocol: str) -> None:
         """The link leads to a terminal while it runs; SIGTERM ends it with exit 0."""
         link = tmp_path / "board"
-        command = [sys.executable, "-m", "kiosk", "simulate-board", "--protocol", "xy", "--link", str(link)]
+        command = [sys.executable, "-m", "kiosk", "simulate-board", "--protocol", protocol, "--link", str(link)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             assert str(link) in process.stdout.readline()

@@ -112,6 +112,36 @@ def test_orders_as_csv(ini: Path, sold: list[str]) -> None:
     assert ("350", "paid") == (rows[1]["amount"], rows[1]["state"])
 
 
+def test_a_day_is_shown_and_closed_once(ini: Path, sold: list[str]) -> None:
+    """The close has a number and keeps it, whoever asks again; a day that is not over is refused."""
+    assert sold
+    shown, closed, again = (kiosk(ini, "day", "yesterday", *more) for more in ((), ("--close",), ("--close",)))
+    early = kiosk(ini, "day", "today", "--close")
+
+    assert (0, False) == (shown.returncode, "closed" in shown.stdout)
+    assert "closed as number 1 by the command line" in closed.stdout
+    assert (0, closed.stdout) == (again.returncode, again.stdout)
+    assert (1, True) == (early.returncode, "is not over yet" in early.stderr)
+
+
+def test_the_books_need_no_secret(ini: Path, sold: list[str]) -> None:
+    """Who may read the journal but not the keys (the nightly copy) can use every command that looks at the books."""
+    text = ini.read_text(encoding="utf-8").replace("api_key = 0123", "api_key_file = /nowhere/api_key # 0123")
+    ini.write_text(text, encoding="utf-8")
+    for command in (
+        ("orders",),
+        ("day", "yesterday"),
+        ("journal", "story", sold[0]),
+        ("journal", "verify"),
+        ("journal", "backup", str(ini.parent / "copy.sqlite")),
+        ("journal", "archive", str(ini.parent / "archive.sqlite"), "--before", "180d"),
+        ("refund", sold[0]),
+    ):
+        done = kiosk(ini, *command)
+        assert 0 == done.returncode, (command, done.stderr)
+    assert 2 == kiosk(ini, "run").returncode
+
+
 def test_orders_filtered(ini: Path, sold: list[str]) -> None:
     """--state and --since narrow the list."""
     done = kiosk(ini, "orders", "--state", "paid", "--since", "1h")

@@ -6,6 +6,8 @@ import datetime as dt
 import os
 import socket
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -232,16 +234,89 @@ class TestSerialPort:
         assert found.startswith("[dispenser] port = /dev/ttyNOPE: the serial port /dev/ttyNOPE is not there")
 
     def test_one_that_another_program_holds_is_found(self, folder: Path) -> None:
-        """A port that opens gives no finding; one that is open elsewhere does."""
+        """The sentence says so, and what to do."""
         board_end, host_end = os.openpty()
         try:
             port = os.ttyname(host_end)
-            change = ("driver = fake", f"driver = xy\nport = {port}")
-            assert findings(folder, change) == []
             opened = open_port(port, 57600, 1.0)
+            change = ("driver = fake", f"driver = xy\nport = {port}")
             assert "is held by another program" in only_finding(folder, change)
             close_port(opened)
-            assert findings(folder, change) == []
         finally:
             os.close(board_end)
             os.close(host_end)
+
+    @pytest.mark.parametrize(
+        ("simulated", "driver", "expected"),
+        [
+            ("tcn", "tcn", ""),
+            ("modbus-relay", "modbus", ""),
+            ("modbus-relay", "modbus\n[modbus]\nprofile = zdm8", "does not answer as a zdm8 board does"),
+            ("xy", "xy", ""),
+            (
+                "xy",
+                "xy\n#70",
+                "[slot:11] address = 70: the board says that it has no such slot; it has 60, from 1 to 60",
+            ),
+            ("xy", "tcn", "not the language of a TCN board: is another kind of board connected"),
+        ],
+    )
+    def test_the_board_is_asked_what_it_is(self, folder: Path, simulated: str, driver: str, expected: str) -> None:
+        """A board of the right kind gives no finding; another kind is told apart, and no motor turns."""
+        link = folder / "board"
+        command = [sys.executable, "-m", "kiosk", "simulate-board", "--protocol", simulated, "--link", str(link)]
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            process.stdout.readline()  # it listens
+            kind, _, section = driver.partition("\n")
+            change = ("driver = fake", f"driver = {kind}\nport = {link}\n{section}")
+            address = section.removeprefix("#") if section.startswith("#") else "11"
+            found = findings(folder, change, in_section("slot:11", f"address = {address}"))
+            process.terminate()
+            heard = process.communicate()[0]
+        assert [expected in finding for finding in found] == [True] * bool(expected)
+        assert "vend" not in heard
+
+
+class TestScreen:
+    def test_a_window_without_its_package(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What to install is said."""
+        monkeypatch.setitem(sys.modules, "pygame", None)
+        found = only_finding(folder, ("driver = none", "driver = window"))
+
+        assert found.startswith("[display] driver = window: the package pygame-ce")
+        assert "pip install pygame-ce" in found
+
+    def test_a_window_without_a_display(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Neither a desktop nor a screen of the board."""
+        for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
+            monkeypatch.delenv(name, raising=False)
+
+        assert "[display] driver = window: no screen for a window was found" in only_finding(
+            folder, ("driver = none", "driver = window")
+        )
+
+    def test_a_framebuffer_that_is_not_there(self, folder: Path) -> None:
+        """Its name, and where to look."""
+        found = only_finding(folder, ("driver = none", "driver = framebuffer\ndevice = fb7"))
+
+        assert found.startswith(
+            f"[display] device = {folder / 'fb7'}: the framebuffer {folder / 'fb7'} cannot be opened"
+        )
+
+    def test_idle_pictures(self, folder: Path) -> None:
+        """A folder that is missing, one without pictures, and each file that is none."""
+        change = ("driver = none", "driver = none\nidle_folder = idle")
+        idle = folder / "idle"
+
+        assert only_finding(folder, change) == (
+            f"[display] idle_folder = {idle}: cannot be read: No such file or directory"
+        )
+        idle.mkdir()
+        assert "there is no picture in it; put PNG or JPEG files into it" in only_finding(folder, change)
+        Image.new("RGB", (10, 10)).save(idle / "a.png")
+        assert findings(folder, change) == []
+        (idle / "b.gif").write_bytes(b"GIF89a")
+        assert only_finding(folder, change) == (
+            f"[display] idle_folder: the picture {idle / 'b.gif'} is neither PNG nor JPEG; it is skipped"
+        )

@@ -13,9 +13,13 @@ from kiosk.settings import (
     DisplayDriver,
     InDoubt,
     ListenAddress,
+    MdbSettings,
+    ModbusProfile,
+    ModbusSettings,
     NativeMode,
     SignType,
     Slot,
+    TcnSettings,
     XySettings,
 )
 
@@ -23,9 +27,10 @@ SECRET = "do-not-show-me-0123456789"
 
 
 EVERY_KEY = """
+    [mdb] currency answer_within settings
     language data_dir dispense_within in_doubt api_key_file sign_type native_mode api_base backup_api_base public_url
     client_cert_file client_key_file order_ttl code_ttl query_interval [miniprogram] app_secret_file screen_link
-    api_token_file
+    api_token_file idle_folder idle_after
     password_file device size rotate port baudrate vend_timeout [xy] drop_sensor lift repeat poll_interval_ms
     sales_counter name_en image address capacity
 """
@@ -170,6 +175,17 @@ capacity = 999
         """Settings that are printed or logged as a whole show no secret."""
         assert API_KEY not in repr(load(write_ini(tmp_path)))
 
+    @pytest.mark.parametrize(("size", "expected"), [("", (0, 0)), ("\nsize = 800x480", (800, 480))])
+    def test_a_window_is_as_large_as_the_screen_unless_told(
+        self, tmp_path: Path, size: str, expected: tuple[int, int]
+    ) -> None:
+        """Without a size nothing has to be known of the screen; idle pictures are shown after a minute."""
+        change = ("driver = none", f"driver = window{size}\nidle_folder = idle")
+        display = load(write_ini(tmp_path, change)).display
+
+        assert (display.driver, display.width, display.height) == (DisplayDriver.WINDOW, *expected)
+        assert (display.idle_folder, display.idle_after_seconds) == (tmp_path / "idle", 60)
+
     def test_a_byte_order_mark_and_windows_line_ends_are_fine(self, tmp_path: Path) -> None:
         """A file saved by a Windows editor is read like any other."""
         path = write_ini(tmp_path)
@@ -208,6 +224,16 @@ capacity = 999
         elsewhere = write_ini(tmp_path, (f"api_key = {API_KEY}", "api_key_file = ./x/api_key"))
         assert "there is no file" in only_finding(elsewhere)
 
+    def test_a_machine_with_a_keypad_of_its_own(self, tmp_path: Path) -> None:
+        """[mdb]: what stands in it, and what holds without it."""
+        keys = "address = 0x60\ncurrency = 978\nanswer_within = 90\nsettings = mdb-timeout=99 mdb-scale-factor=1"
+        given = load(write_ini(tmp_path, mdb(keys))).dispenser
+        bare = load(write_ini(tmp_path, ("driver = fake", "driver = mdb\nport = /dev/x"))).dispenser
+
+        settings = (("mdb-timeout", "99"), ("mdb-scale-factor", "1"))
+        assert MdbSettings(0x60, 978, 90, settings) == given.mdb
+        assert (DispenserDriver.MDB, MdbSettings(0x10, 156, 60, ())) == (bare.driver, bare.mdb)
+
     def test_the_example_of_the_project_is_good(self) -> None:
         """kiosk.ini in the repository loads, and shows every section and key that there is."""
         example = Path(__file__).parents[2] / "kiosk.ini"
@@ -217,6 +243,25 @@ capacity = 999
         text = example.read_text(encoding="utf-8")
         for word in EVERY_KEY.split():
             assert word in text, word
+
+
+def modbus(keys: str) -> tuple[str, str]:
+    """The change that makes it a machine with a Modbus board, with these keys in its section."""
+    return "driver = fake", f"driver = modbus\nport = /dev/x\n[modbus]\n{keys}"
+
+
+def mdb(keys: str) -> tuple[str, str]:
+    """The change that makes it a machine behind an MDB bridge, with these keys in its section."""
+    return "driver = fake", f"driver = mdb\nport = /dev/x\n[mdb]\n{keys}"
+
+
+def board(driver: str, address: str, more: str = "") -> tuple[str, str]:
+    """The change that makes it a machine with a board, whose slot has this address."""
+    product = "[product:cola]\nname = 可口可乐\nprice = 3.50\n\n[slot:11]\n"
+    return (
+        f"driver = fake\n\n{product}",
+        f"driver = {driver}\nport = /dev/x\n\n{more}{product}address = {address}\n",
+    )
 
 
 # (what to change, the finding without the file's name)
@@ -273,9 +318,17 @@ BAD = [
         ("[callbacks]\nlisten = 127.0.0.1:0", "[callbacks]\nlisten = a:65536"),
         "[callbacks] listen = 'a:65536': must be",
     ),
+    (
+        in_section("callbacks", "proxy = nginx"),
+        "[callbacks] proxy = 'nginx': must be the address of the reverse proxy",
+    ),
+    (in_section("callbacks", "proxy = 10.0.0"), "[callbacks] proxy = '10.0.0': must be the address of the reverse"),
     (("127.0.0.1:0", "127.0.0.1:8000"), "[web] listen: must differ from [callbacks] listen"),
     (("driver = none", "driver = tv"), "[display] driver = 'tv': must be framebuffer, window, file or none"),
-    (("driver = none", "driver = window"), "[display] driver = 'window': is not part of this version"),
+    (
+        ("driver = none", "driver = none\nidle_after = 5"),
+        "[display] idle_after = '5': must be a whole number from 10",
+    ),
     (
         ("driver = none", "driver = file"),
         "[display] device: must name the picture that driver = file writes, ending in .png",
@@ -285,8 +338,32 @@ BAD = [
     (in_section("display", "size = 319x480"), "[display] size = '319x480': must have sides from 320 to 4096 pixels"),
     (in_section("display", "rotate = 45"), "[display] rotate = '45': must be 0, 90, 180 or 270"),
     (("driver = fake", ""), "[dispenser] driver: is missing; it must be fake, xy, modbus, tcn or mdb"),
-    (("driver = fake", "driver = tcn"), "[dispenser] driver = 'tcn': is not part of this version; use xy"),
-    (("driver = fake", "driver = mdb\n[mdb]\nx = 1"), "[dispenser] driver = 'mdb': is not part of this version"),
+    (("driver = fake", "driver = tcn"), "[dispenser] port: is missing; it must be the serial port of the board"),
+    (modbus("profile = zdm9"), "[modbus] profile = 'zdm9': must be relay or zdm8"),
+    (modbus("unit = 248"), "[modbus] unit = '248': must be a whole number from 1 to 247"),
+    (modbus("pulse = 61"), "[modbus] pulse = '61': must be a number from 0.1 to 60"),
+    (modbus("proof = maybe"), "[modbus] proof = 'maybe': must be input or none"),
+    (modbus("bus = 1"), "[modbus] bus: there is no such key"),
+    (modbus("sensor = no"), "[modbus] sensor: is only for profile = zdm8; take it out"),
+    (modbus("profile = zdm8\npulse = 1"), "[modbus] pulse: is only for profile = relay; take it out"),
+    (modbus("profile = zdm8\nmotor = fan"), "[modbus] motor = 'fan': must be coil, lock or belt"),
+    (
+        ("driver = fake", "driver = modbus\nport = /dev/x\nvend_timeout = 5\n[modbus]\npulse = 5"),
+        "[modbus] pulse: must be shorter than [dispenser] vend_timeout, 5 seconds",
+    ),
+    (board("xy", "1001"), "[slot:11] address = '1001': must be a whole number from 1 to 1000"),
+    (board("tcn", "81"), "[slot:11] address = '81': must be a whole number from 1 to 80"),
+    (board("modbus", "256"), "[slot:11] address = '256': must be a whole number from 0 to 255"),
+    (
+        board("modbus", "100", "[modbus]\nprofile = zdm8\n\n"),
+        "[slot:11] address = '100': must be a whole number from 0 to 99",
+    ),
+    (mdb("x = 1"), "[mdb] x: there is no such key"),
+    (mdb("address = 16"), "[mdb] address = '16': must be 0x10 or 0x60"),
+    (mdb("currency = CNY"), "[mdb] currency = 'CNY': must be a whole number from 1 to 999"),
+    (mdb("answer_within = 20"), "[mdb] answer_within = '20': must be a whole number from 30 to 240"),
+    (mdb("settings = mdb-timeout 90"), "[mdb] settings = 'mdb-timeout 90': must be NAME=VALUE"),
+    (board("mdb", "65535"), "[slot:11] address = '65535': must be a whole number from 0 to 65534"),
     (("driver = fake", "driver = xy"), "[dispenser] port: is missing; it must be the serial port of the board"),
     (in_section("dispenser", "baudrate = 5"), "[dispenser] baudrate = '5': must be 1200, 2400"),
     (
@@ -337,6 +414,11 @@ BAD = [
 ]
 
 
+# What would sell other than by the choice at the machine's keypad.
+NOT_BESIDE_A_KEYPAD = {
+    "native_mode = one\npublic_url = https://a.example": "[wechatpay] native_mode = 'one': must be two with",
+    "[miniprogram]\napp_id = wx8888888888888888\napp_secret_file = secret": "[miniprogram]: take it out",
+}
 RANGES = [
     ("kiosk", "dispense_within", 5, 3600),
     ("wechatpay", "order_ttl", 5, 7200),
@@ -354,6 +436,22 @@ class TestMistakes:
     ) -> None:
         """One mistake gives one sentence with section, key, bad value and what would be right."""
         assert expected in only_finding(write_ini(tmp_path, change))
+
+    @pytest.mark.parametrize(("lines", "expected"), NOT_BESIDE_A_KEYPAD.items())
+    def test_ways_to_pay_that_a_keypad_excludes(self, tmp_path: Path, lines: str, expected: str) -> None:
+        """With driver = mdb the customer chooses at the machine: static codes and the mini-program are mistakes."""
+        (tmp_path / "secret").write_text("s" * 32)
+        wechatpay = ("[callbacks]", f"{lines}\n[callbacks]")
+        assert expected in only_finding(write_ini(tmp_path, mdb(""), wechatpay))
+
+    def test_a_link_that_no_small_screen_could_show_is_refused(self, tmp_path: Path) -> None:
+        """The code that opens the mini-program must not cost all the others their place."""
+        (tmp_path / "secret").write_text("5ec2e7")
+        section = "[miniprogram]\napp_id = wx1\napp_secret_file = secret\nscreen_link = https://a.example/"
+        load(write_ini(tmp_path, ("[callbacks]", f"{section}{'m' * 132}\n[callbacks]")))
+        found = only_finding(write_ini(tmp_path, ("[callbacks]", f"{section}{'m' * 133}\n[callbacks]")))
+
+        assert "[miniprogram] screen_link: must have 150 characters at most" in found
 
     @pytest.mark.parametrize(("section", "key", "low", "high"), RANGES)
     def test_both_ends_of_a_range_are_in_it(
@@ -386,20 +484,37 @@ class TestMistakes:
         path = write_ini(tmp_path, text=GOOD[: GOOD.index("[product:")])
         assert only_finding(path).startswith("[product:ID]: there is no such section")
 
+    @pytest.mark.parametrize(
+        ("keys", "expected"),
+        [
+            ("", ModbusSettings()),
+            (
+                "profile = relay\nunit = 7\npulse = 1.5\nproof = none",
+                ModbusSettings(ModbusProfile.RELAY, 7, pulse_seconds=1.5, proof_by_input=False),
+            ),
+            (
+                "profile = zdm8\nunit = 2\nsensor = no\nmotor = belt",
+                ModbusSettings(ModbusProfile.ZDM8, 2, sensor=False, motor="belt"),
+            ),
+        ],
+    )
+    def test_the_section_of_modbus_boards(self, tmp_path: Path, keys: str, expected: ModbusSettings) -> None:
+        """Every key of both profiles reaches its place; left out, the relay board of the contract."""
+        assert load(write_ini(tmp_path, modbus(keys))).dispenser.modbus == expected
+
+    def test_the_section_of_tcn_boards(self, tmp_path: Path) -> None:
+        """Its one key, and what holds without it."""
+        change = ("driver = fake", "driver = tcn\nport = /dev/x")
+        assert load(write_ini(tmp_path, change)).dispenser.tcn == TcnSettings(drop_sensor=True)
+        without = (change[0], f"{change[1]}\n[tcn]\ndrop_sensor = no")
+        assert load(write_ini(tmp_path, without)).dispenser.tcn == TcnSettings(drop_sensor=False)
+
     def test_a_certificate_needs_its_key(self, tmp_path: Path) -> None:
         """client_cert_file and client_key_file come together or not at all."""
         (tmp_path / "some.pem").write_text("x")
         for one, other in (("cert", "key"), ("key", "cert")):
             path = write_ini(tmp_path, in_section("wechatpay", f"client_{one}_file = some.pem"))
             assert only_finding(path).startswith(f"[wechatpay] client_{other}_file: is missing")
-
-    @pytest.mark.parametrize("modbus", ["profile = zdm9", "unit = 248", "pulse = 61", "proof = maybe", "bus = 1"])
-    def test_the_section_of_a_driver_to_come_is_read_already(self, tmp_path: Path, modbus: str) -> None:
-        """[modbus] is checked although its driver is not there yet, and the latter is said."""
-        path = write_ini(tmp_path, ("driver = fake", f"driver = modbus\n[modbus]\n{modbus}"))
-        first, second = findings(path)
-        assert "[dispenser] driver = 'modbus': is not part of this version" in first
-        assert f"[modbus] {modbus.split(' ', maxsplit=1)[0]}" in second
 
     def test_no_secret_is_ever_shown(self, tmp_path: Path) -> None:
         """Secrets that are wrong, misplaced or on a broken line stay out of every finding."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from crash_kit import SCENARIOS, Scenario, Trial, attempt, zygote
 
-SIDE_BY_SIDE = 4  # machines at once: each waits more than it works
+SIDE_BY_SIDE = 8  # machines at once: each waits more than it works
 TRIES = 3  # a sale may go another way than the one that was written down
 
 

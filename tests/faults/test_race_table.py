@@ -1,12 +1,13 @@
 """The payment race table: whenever somebody pays, an order is vended, refunded, or closed unpaid, and nothing else.
 
 Paid before, during or after closing, with a notification or none, while WeChat answers questions, errs or is silent,
-with a restart in between or not: 36 rows, in both native modes, 12 of them in the mini-program too. The
-books of WeChat, board and machine have to tell of the same end.
+with a restart in between or not: 36 rows, in both native modes, 12 of them in the mini-program and at a keypad too.
+The books of WeChat, board and machine have to tell of the same end.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,17 @@ async def test_one_end(row: Row, mode: NativeMode, tmp_path: Path) -> None:
 async def test_one_end_in_the_miniprogram(row: Row, tmp_path: Path) -> None:
     """An order of the mini-program comes to the same end as one of a scan."""
     books = await run(row, NativeMode.ONE, tmp_path, miniprogram=True)
+
+    assert row.end is books.end, books
+    assert STATES[row.end] is books.state
+    assert ((), ()) == (books.findings, books.unsettled)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.query is Query.ANSWERS], ids=lambda row: row.name)
+async def test_one_end_at_a_keypad(row: Row, tmp_path: Path) -> None:
+    """An order for what was chosen at the machine is vended while the choice stands, and never after it."""
+    row = replace(row, keypad=True)
+    books = await run(row, NativeMode.TWO, tmp_path)
 
     assert row.end is books.end, books
     assert STATES[row.end] is books.state

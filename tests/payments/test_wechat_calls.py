@@ -22,6 +22,7 @@ from kiosk.payments.gateway import (
     Refunded,
     RefundFailed,
     RefundPending,
+    RefundSum,
     Refused,
     Unclear,
 )
@@ -222,7 +223,7 @@ class TestPrepay:
 class TestQuery:
     async def test_a_paid_order_brings_its_payment(self, gateway: WeChatGateway, main: WeChatServer) -> None:
         """Asked for by number under the merchant's app, answered with everything the cashier compares."""
-        assert await gateway.query(NUMBER) == Paid(PAYMENT)
+        assert await gateway.query(NUMBER, APP_ID) == Paid(PAYMENT)
         sent = main.seen.calls[0]
         assert sent.path == "/pay/orderquery"
         assert set(sent.fields) == {"appid", "mch_id", "out_trade_no", "nonce_str", "sign", "sign_type"}
@@ -241,26 +242,27 @@ class TestQuery:
     ) -> None:
         """A refunded order was paid; a failed try can be repeated; a revoked order is closed."""
         main.seen.replies.append(business(**NOTICE, trade_state=state))
-        assert await gateway.query(NUMBER) == expected
+        assert await gateway.query(NUMBER, APP_ID) == expected
 
     async def test_an_unpaid_order_comes_without_most_fields(
         self, gateway: WeChatGateway, main: WeChatServer
     ) -> None:
         """Even without the amount."""
         main.seen.replies.append(business(trade_state="NOTPAY", out_trade_no=NUMBER))
-        assert await gateway.query(NUMBER) == NotPaid()
+        assert await gateway.query(NUMBER, APP_ID) == NotPaid()
 
     async def test_an_order_of_the_mini_program_is_found_too(
         self, gateway: WeChatGateway, main: WeChatServer
     ) -> None:
-        """Its answer may show the mini-program's app."""
+        """It is asked for under the app id that it was made under."""
         main.seen.replies.append(business(**NOTICE | {"appid": MINI_APP_ID}, trade_state="SUCCESS"))
-        assert await gateway.query(NUMBER) == Paid(replace(PAYMENT, app_id=MINI_APP_ID))
+        assert await gateway.query(NUMBER, MINI_APP_ID) == Paid(replace(PAYMENT, app_id=MINI_APP_ID))
+        assert main.seen.calls[0].fields["appid"] == MINI_APP_ID
 
     async def test_an_unknown_order_is_missing(self, gateway: WeChatGateway, main: WeChatServer) -> None:
         """ORDERNOTEXIST, if it is signed."""
         main.seen.replies.append(failure("ORDERNOTEXIST"))
-        assert await gateway.query(NUMBER) == Missing()
+        assert await gateway.query(NUMBER, APP_ID) == Missing()
 
     @pytest.mark.parametrize(
         "reply",
@@ -282,7 +284,7 @@ class TestQuery:
     async def test_anything_else_is_not_known(self, gateway: WeChatGateway, main: WeChatServer, reply: Reply) -> None:
         """Above all, return_code FAIL is never "not paid" or "no such order"."""
         main.seen.replies.append(reply)
-        answer = await gateway.query(NUMBER)
+        answer = await gateway.query(NUMBER, APP_ID)
         assert isinstance(answer, Unclear)
         assert answer.reason
 
@@ -301,26 +303,26 @@ class TestClose:
     ) -> None:
         """Closing twice is as good as once."""
         main.seen.replies.append(reply)
-        assert await gateway.close(NUMBER) == expected
+        assert await gateway.close(NUMBER, APP_ID) == expected
         assert main.seen.paths() == ["closeorder"]
 
     async def test_a_payment_that_was_faster_is_brought(self, gateway: WeChatGateway, main: WeChatServer) -> None:
         """ORDERPAID is followed by a query, whose payment is the answer."""
         main.seen.replies.append(failure("ORDERPAID"))
-        assert await gateway.close(NUMBER) == Paid(PAYMENT)
+        assert await gateway.close(NUMBER, APP_ID) == Paid(PAYMENT)
         assert main.seen.paths() == ["closeorder", "orderquery"]
 
     @pytest.mark.parametrize("state", ["NOTPAY", "CLOSED"])
     async def test_contradictions_are_not_known(self, gateway: WeChatGateway, main: WeChatServer, state: str) -> None:
         """ORDERPAID and then not paid settles nothing."""
         main.seen.replies += [failure("ORDERPAID"), business(trade_state=state, out_trade_no=NUMBER)]
-        assert isinstance(await gateway.close(NUMBER), Unclear)
+        assert isinstance(await gateway.close(NUMBER, APP_ID), Unclear)
 
     @pytest.mark.parametrize("reply", [failure("TRADE_STATE_ERROR"), SIGNERROR, CONTRADICTION])
     async def test_other_noes_settle_nothing(self, gateway: WeChatGateway, main: WeChatServer, reply: Reply) -> None:
         """The order may still be paid."""
         main.seen.replies.append(reply)
-        assert isinstance(await gateway.close(NUMBER), Unclear)
+        assert isinstance(await gateway.close(NUMBER, APP_ID), Unclear)
 
 
 class TestRefund:
@@ -407,7 +409,7 @@ class TestQueryRefund:
                 refund_id_1="5001",
             )
         )
-        assert await gateway.query_refund(REFUND.out_refund_no) == Refunded("5001")
+        assert await gateway.query_refund(REFUND.out_refund_no, APP_ID) == Refunded("5001")
         sent = main.seen.calls[0]
         assert (sent.path, sent.fields["out_refund_no"]) == ("/pay/refundquery", REFUND.out_refund_no)
 
@@ -421,7 +423,7 @@ class TestQueryRefund:
         """NOTSURE wants the refund sent again under its number, as a missing one does."""
         number = REFUND.out_refund_no
         main.seen.replies.append(business(out_refund_no_0=number, refund_status_0=status, refund_id_0="5000"))
-        assert await gateway.query_refund(number) == expected
+        assert await gateway.query_refund(number, APP_ID) == expected
 
     @pytest.mark.parametrize(("status", "fresh_number"), [("REFUNDCLOSE", True), ("CHANGE", False)])
     async def test_a_failed_refund_says_whether_a_new_number_helps(
@@ -429,7 +431,7 @@ class TestQueryRefund:
     ) -> None:
         """Closed: try anew. Sent back by the bank: a person must act."""
         main.seen.replies.append(business(out_refund_no_0=REFUND.out_refund_no, refund_status_0=status))
-        answer = await gateway.query_refund(REFUND.out_refund_no)
+        answer = await gateway.query_refund(REFUND.out_refund_no, APP_ID)
         assert isinstance(answer, RefundFailed)
         assert answer.fresh_number is fresh_number
 
@@ -451,4 +453,40 @@ class TestQueryRefund:
     ) -> None:
         """A refund taken for missing is sent again, so everything else is not known."""
         main.seen.replies.append(reply)
-        assert isinstance(await gateway.query_refund(REFUND.out_refund_no), kind)
+        assert isinstance(await gateway.query_refund(REFUND.out_refund_no, APP_ID), kind)
+
+
+class TestQueryRefunds:
+    async def test_all_that_went_back_is_summed_up(self, gateway: WeChatGateway, main: WeChatServer) -> None:
+        """What is there and what is on its way, whoever sent it; a refund that failed is neither."""
+        main.seen.replies.append(
+            business(
+                out_trade_no=NUMBER,
+                refund_count="4",
+                **{
+                    f"refund_status_{n}": s for n, s in enumerate(("SUCCESS", "PROCESSING", "REFUNDCLOSE", "SUCCESS"))
+                },
+                **{f"refund_fee_{n}": fen for n, fen in enumerate(("100", "50", "350", "200"))},
+            )
+        )
+        assert await gateway.query_refunds(NUMBER, APP_ID) == RefundSum(done_fen=300, pending_fen=50)
+        sent = main.seen.calls[0]
+        assert (sent.path, sent.fields["out_trade_no"]) == ("/pay/refundquery", NUMBER)
+
+    @pytest.mark.parametrize(
+        ("reply", "expected"),
+        [
+            (failure("REFUNDNOTEXIST"), RefundSum(0, 0)),
+            (failure("INVALID_TRANSACTIONID"), None),
+            (SIGNERROR, None),
+            (business(out_trade_no="another", refund_status_0="SUCCESS", refund_fee_0="350"), None),
+            (business(out_trade_no=NUMBER, refund_status_0="SUCCESS", refund_fee_0="all of it"), None),
+        ],
+    )
+    async def test_only_a_signed_word_about_this_order_counts(
+        self, gateway: WeChatGateway, main: WeChatServer, reply: Reply, expected: RefundSum | None
+    ) -> None:
+        """None at all is an answer; everything else is not known."""
+        main.seen.replies.append(reply)
+        answer = await gateway.query_refunds(NUMBER, APP_ID)
+        assert answer == expected if expected is not None else isinstance(answer, Unclear)

@@ -23,7 +23,7 @@ from payments_server import (
     reset,
     silence,
 )
-from payments_values import KEY, NOTICE, ORDER, SETTINGS, plain_xml, signed
+from payments_values import APP_ID, KEY, NOTICE, ORDER, SETTINGS, plain_xml, signed
 
 from kiosk.clock import CHINA_STANDARD_TIME
 from kiosk.payments.gateway import NotPaid, Paid, Prepared, Unclear
@@ -79,7 +79,7 @@ class TestRepeats:
         """Once, byte for byte; the second answer is taken."""
         main.seen.replies.append(fault)
         gateway = make_gateway(main, backup)
-        assert isinstance(await gateway.query(NUMBER), Paid)
+        assert isinstance(await gateway.query(NUMBER, APP_ID), Paid)
         assert [call.body for call in main.seen.calls] == [call.body for call in backup.seen.calls]
         assert gateway.reachability.consecutive_failures == 0
 
@@ -91,7 +91,7 @@ class TestRepeats:
         main.seen.replies += [fault] * 3
         backup.seen.replies += [fault] * 3
         gateway = make_gateway(main, backup)
-        answer = await gateway.query(NUMBER)
+        answer = await gateway.query(NUMBER, APP_ID)
         assert isinstance(answer, Unclear)
         assert str(main.server_address[1]) in answer.reason
         assert str(backup.server_address[1]) in answer.reason
@@ -105,7 +105,7 @@ class TestRepeats:
     ) -> None:
         """A gigabyte is not read to its end, only as far as the buffers of the network reach."""
         main.seen.replies.append(flood)
-        assert isinstance(await make_gateway(main, backup).query(NUMBER), Paid)
+        assert isinstance(await make_gateway(main, backup).query(NUMBER, APP_ID), Paid)
         assert await asyncio.to_thread(main.seen.silence_over.wait, 5)
         assert main.seen.flooded_bytes < 16 << 20
 
@@ -114,7 +114,7 @@ class TestRepeats:
     ) -> None:
         """Not even to another WeChat Pay: the signed order would go wherever the network says."""
         main.seen.replies.append(raw(b"", 307, Location=f"{backup.base}/pay/orderquery"))
-        answer = await make_gateway(main, absent).query(NUMBER)
+        answer = await make_gateway(main, absent).query(NUMBER, APP_ID)
         assert isinstance(answer, Unclear)
         assert "HTTP 307" in answer.reason
         assert backup.seen.calls == []
@@ -139,7 +139,7 @@ class TestBelief:
         """Wrong key, wrong type, no signature, another merchant, altered: not known, and not asked elsewhere."""
         main.seen.replies.append(reply)
         gateway = make_gateway(main, backup)
-        assert isinstance(await gateway.query(NUMBER), Unclear)
+        assert isinstance(await gateway.query(NUMBER, APP_ID), Unclear)
         assert backup.seen.calls == []
         assert gateway.reachability.consecutive_failures == 1
 
@@ -150,8 +150,8 @@ class TestBelief:
         main.seen.sign_type = SignType.MD5
         main.seen.replies.append(raw(signed(NOTICE | {"trade_state": "SUCCESS"}, SignType.HMAC_SHA256)))
         gateway = make_gateway(main, backup, sign_type=SignType.MD5)
-        assert isinstance(await gateway.query(NUMBER), Unclear)
-        assert isinstance(await gateway.query(NUMBER), Paid)
+        assert isinstance(await gateway.query(NUMBER, APP_ID), Unclear)
+        assert isinstance(await gateway.query(NUMBER, APP_ID), Paid)
 
     async def test_blanks_coupons_and_new_fields_are_signed_as_they_stand(
         self, main: WeChatServer, backup: WeChatServer, make_gateway: MakeGateway
@@ -159,7 +159,7 @@ class TestBelief:
         """A customer with coupons and a message of next year are believed like any other."""
         extra = {"attach": "  a  ", "coupon_fee": "100", "coupon_fee_10": "3", "coupon_fee_2": "4", "brand_new": " "}
         main.seen.replies.append(business(**NOTICE, **extra, trade_state="SUCCESS"))
-        assert isinstance(await make_gateway(main, backup).query(NUMBER), Paid)
+        assert isinstance(await make_gateway(main, backup).query(NUMBER, APP_ID), Paid)
 
 
 class TestTime:
@@ -202,7 +202,7 @@ class TestTime:
         main.seen.replies += [silence] * 4
         limits = Limits(urgent=FAST.urgent, background=CallLimits(0.5, 5.0, 6.0))
         gateway = make_gateway(main, backup, limits=limits)
-        waiting = [asyncio.create_task(gateway.query(NUMBER)) for _ in range(12)]
+        waiting = [asyncio.create_task(gateway.query(NUMBER, APP_ID)) for _ in range(12)]
         await asyncio.to_thread(main.seen.wait_for, 4)
         started = time.monotonic()
         assert isinstance(await gateway.prepay(ORDER, urgent=True), Prepared)
@@ -216,7 +216,7 @@ class TestTime:
         """Its time counts from the moment it was asked for; a try that cannot end in time is not begun."""
         main.seen.replies += [silence] * 4
         gateway = make_gateway(main, backup, limits=Limits(FAST.urgent, CallLimits(0.5, 0.6, 0.8)))
-        answers = await asyncio.gather(*(gateway.query(NUMBER) for _ in range(8)))
+        answers = await asyncio.gather(*(gateway.query(NUMBER, APP_ID) for _ in range(8)))
         assert all(isinstance(answer, Unclear) for answer in answers)
         assert "no thread" in answers[-1].reason
         assert (len(main.seen.calls), len(backup.seen.calls)) == (4, 0)
@@ -235,9 +235,9 @@ class TestTime:
     ) -> None:
         """Twenty calls at once do not hold the loop up for 50 ms."""
         gateway = make_gateway(main, backup)
-        await gateway.query(NUMBER)  # imports are done
+        await gateway.query(NUMBER, APP_ID)  # imports are done
         longest = 0.0
-        calls = asyncio.gather(*(gateway.query(NUMBER) for _ in range(20)))
+        calls = asyncio.gather(*(gateway.query(NUMBER, APP_ID) for _ in range(20)))
         while not calls.done():
             before = time.monotonic()
             await asyncio.sleep(0)
@@ -251,11 +251,11 @@ class TestTime:
         """A refund under way is not cut off, nor one that waits for a thread."""
         main.seen.replies += [silence] * 4
         gateway = make_gateway(main, backup)
-        under_way = [asyncio.create_task(gateway.query(NUMBER)) for _ in range(6)]
+        under_way = [asyncio.create_task(gateway.query(NUMBER, APP_ID)) for _ in range(6)]
         await asyncio.to_thread(main.seen.wait_for, 4)
         await gateway.aclose()
         assert all(isinstance(answer, Paid) for answer in await asyncio.gather(*under_way))
-        assert isinstance(await gateway.query(NUMBER), Unclear)
+        assert isinstance(await gateway.query(NUMBER, APP_ID), Unclear)
         assert (len(main.seen.calls), len(backup.seen.calls)) == (6, 4)
 
 
@@ -267,15 +267,15 @@ class TestHosts:
         gateway = make_gateway(absent, backup)
         assert str(absent.server_address[1]) in gateway.reachability.host
         for _ in range(3):
-            assert isinstance(await gateway.query(NUMBER), Paid)
+            assert isinstance(await gateway.query(NUMBER, APP_ID), Paid)
             assert gateway.reachability.consecutive_failures == 0
         assert str(backup.server_address[1]) in gateway.reachability.host
         absent.listen()
-        assert isinstance(await gateway.query(NUMBER), Paid)
+        assert isinstance(await gateway.query(NUMBER, APP_ID), Paid)
         assert absent.seen.calls == []
         await asyncio.sleep(FAST.back_to_main_seconds)  # the time itself is the promise
         assert str(absent.server_address[1]) in gateway.reachability.host
-        assert isinstance(await gateway.query(NUMBER), Paid)
+        assert isinstance(await gateway.query(NUMBER, APP_ID), Paid)
         assert len(absent.seen.calls) == 1
 
     async def test_failures_count_only_since_the_last_answer(
@@ -285,7 +285,7 @@ class TestHosts:
         gateway = make_gateway(main, absent)
         main.seen.replies += [BAD_GATEWAY] * 5
         for _ in range(5):
-            assert isinstance(await gateway.query(NUMBER), Unclear)
+            assert isinstance(await gateway.query(NUMBER, APP_ID), Unclear)
         assert str(main.server_address[1]) in gateway.reachability.host
 
     async def test_the_main_host_saves_a_call_while_the_backup_is_first(
@@ -294,10 +294,10 @@ class TestHosts:
         """And is the first again at once."""
         gateway = make_gateway(absent, backup, limits=Limits(FAST.urgent, FAST.background, 60))
         for _ in range(3):
-            await gateway.query(NUMBER)
+            await gateway.query(NUMBER, APP_ID)
         absent.listen()
         backup.seen.replies.append(reset)
-        assert isinstance(await gateway.query(NUMBER), Paid)
+        assert isinstance(await gateway.query(NUMBER, APP_ID), Paid)
         assert str(absent.server_address[1]) in gateway.reachability.host
 
     async def test_no_network_at_all_is_told_and_forgotten_with_the_first_answer(
@@ -306,13 +306,13 @@ class TestHosts:
         """The reason names the host and why; the count starts anew."""
         gateway = make_gateway(absent, absent)
         for count in (1, 2, 3, 4):
-            answer = await gateway.query(NUMBER)
+            answer = await gateway.query(NUMBER, APP_ID)
             assert isinstance(answer, Unclear)
             assert "Connection refused" in answer.reason
             assert gateway.reachability.consecutive_failures == count
         absent.listen()
         absent.seen.replies.append(NOT_PAID)
-        assert await gateway.query(NUMBER) == NotPaid()
+        assert await gateway.query(NUMBER, APP_ID) == NotPaid()
         assert gateway.reachability.consecutive_failures == 0
         assert gateway.reachability.last_answer_at is not None
 
@@ -323,8 +323,8 @@ class TestHosts:
             base = "http://api.mch.invalid"
 
         gateway = make_gateway(Nowhere(), backup, limits=Limits())
-        assert isinstance(await gateway.query(NUMBER), Paid)
-        answer = await make_gateway(Nowhere(), Nowhere(), limits=Limits()).query(NUMBER)
+        assert isinstance(await gateway.query(NUMBER, APP_ID), Paid)
+        answer = await make_gateway(Nowhere(), Nowhere(), limits=Limits()).query(NUMBER, APP_ID)
         assert isinstance(answer, Unclear)
         assert "api.mch.invalid" in answer.reason
 
@@ -341,16 +341,16 @@ class TestClock:
         for server in (main, backup):
             server.seen.date = "Mon, 23 Nov 2026 21:00:07 GMT"
         main.seen.replies.append(raw(plain_xml(NOTICE)))
-        await gateway.query(NUMBER)
+        await gateway.query(NUMBER, APP_ID)
         assert gateway.clock_offset_seconds is None
-        await gateway.query(NUMBER)
+        await gateway.query(NUMBER, APP_ID)
         assert gateway.clock_offset_seconds == 3607
         assert gateway.reachability.last_answer_at == ours
         clock.moment = ours + timedelta(hours=2)
-        await gateway.query(NUMBER)
+        await gateway.query(NUMBER, APP_ID)
         assert gateway.clock_offset_seconds == 3607 - 7200
         main.seen.date = "yesterday"
-        assert isinstance(await gateway.query(NUMBER), Paid)
+        assert isinstance(await gateway.query(NUMBER, APP_ID), Paid)
 
 
 async def test_no_log_line_holds_a_key_or_a_body(
@@ -363,7 +363,7 @@ async def test_no_log_line_holds_a_key_or_a_body(
     gateway = make_gateway(main, backup)
     await gateway.prepay(ORDER, urgent=True)
     await gateway.prepay(ORDER, urgent=True)
-    await gateway.query(NUMBER)
+    await gateway.query(NUMBER, APP_ID)
     lines = [record.getMessage() for record in caplog.records if record.name.startswith("kiosk")]
     assert len(lines) == 3
     assert all(NUMBER in line for line in lines)

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from payments_server import WeChatServer
-from payments_values import ORDER, REFUND
+from payments_values import APP_ID, ORDER, REFUND
 
 from kiosk.payments.gateway import Paid, RefundAccepted, Refunded, Unclear
 from kiosk.payments.wechat.gateway import WeChatGateway
@@ -108,9 +108,9 @@ async def test_the_certificate_goes_with_refunds_only(
     server = serve(ssl.CERT_OPTIONAL)
     gateway = make_gateway(server, server, **merchant)
     for _ in range(2):
-        assert isinstance(await gateway.query(ORDER.out_trade_no), Paid)
+        assert isinstance(await gateway.query(ORDER.out_trade_no, APP_ID), Paid)
         assert await gateway.refund(REFUND) == RefundAccepted()
-        assert isinstance(await gateway.query_refund(REFUND.out_refund_no), Refunded)
+        assert isinstance(await gateway.query_refund(REFUND.out_refund_no, APP_ID), Refunded)
     shown = [(call.path.rpartition("/")[2], call.certificate) for call in server.seen.calls]
     once = [("orderquery", None), ("refund", "merchant-10000100"), ("refundquery", None)]
     assert shown == once * 2
@@ -128,7 +128,7 @@ async def test_a_server_that_demands_the_certificate_gets_it(
     server = serve(ssl.CERT_REQUIRED)
     gateway = make_gateway(server, server, **merchant)
     assert await gateway.refund(REFUND) == RefundAccepted()
-    assert isinstance(await gateway.query(ORDER.out_trade_no), Unclear)
+    assert isinstance(await gateway.query(ORDER.out_trade_no, APP_ID), Unclear)
     assert server.seen.paths() == ["refund"]
 
 

@@ -26,8 +26,7 @@ DAY = NOON.date().isoformat()  # its bill has been there since yesterday morning
 @pytest.fixture
 async def sold(tmp_path: Path) -> AsyncIterator[Bench]:
     """A machine whose day is the one before yesterday."""
-    async with bench(tmp_path, native_mode=NativeMode.ONE) as running:
-        running.clock.offset = running.wechat_clock.offset = NOON - datetime.now(UTC)
+    async with bench(tmp_path, native_mode=NativeMode.ONE, offset=NOON - datetime.now(UTC)) as running:
         yield running
 
 

@@ -250,6 +250,48 @@ class TestFailures:
             assert notice is not None
             assert "工作人员" in notice.text
 
+    async def test_a_refund_on_the_merchant_platform_settles_the_order(self, tmp_path: Path) -> None:
+        """Without a certificate a person refunds by hand; asked for again, the order is settled, and off the list."""
+        async with bench(tmp_path, wechatpay={"client_cert_file": None, "client_key_file": None}) as here:
+            here.board.jam(11)
+            here.board.jam(12)
+            number = await here.buy("cola")
+            await here.settled(number, OrderState.REFUND_FAILED)
+            here.wechat.refund_on_platform(number)
+            await here.until(lambda: here.money(number) == (350, 350), "the money is back")
+            await here.machine.cashier.refund(number, "technician")
+            await here.settled(number, OrderState.REFUNDED)
+
+            assert (await here.kinds(number))[-1] == "refunded_elsewhere"
+            await here.until(lambda: "refund_failed" not in codes(here), "nothing is left on the list")
+
+    async def test_a_notification_of_a_refund_by_hand_is_checked_and_taken(self, tmp_path: Path) -> None:
+        """It carries a number that this machine never gave; WeChat's own answer to a question settles it."""
+        async with bench(tmp_path) as here:
+            here.board.jam(11)
+            here.board.jam(12)
+            here.wechat.faults.set("refund_end", "CHANGE")
+            number = await here.buy("cola")
+            await here.settled(number, OrderState.REFUND_FAILED)
+            here.wechat.ledger.orders[number].refunds.clear()  # the bank sent it back, the operator tries by hand
+            here.wechat.refund_on_platform(
+                number, notify_url=f"{here.settings.wechatpay.public_url}/wxpay/refund-notify"
+            )
+            await here.settled(number, OrderState.REFUNDED)
+
+            assert (await here.kinds(number))[-1] == "refunded_elsewhere"
+
+    async def test_money_that_went_back_before_the_machine_knew_of_it(self, tmp_path: Path) -> None:
+        """WeChat calls the order REFUND: no goods, and a refund that it refuses to make twice counts as made."""
+        async with bench(tmp_path, public=False, wechatpay={"query_interval_seconds": 60}) as here:
+            number = await here.buy("cola")
+            here.wechat.refund_on_platform(number)
+            await here.until(lambda: here.money(number) == (350, 350), "the money is back")
+            await here.machine.cashier.confirm(number)
+            await here.settled(number, OrderState.REFUNDED)
+
+            assert ([], (350, 350)) == (drops(here), here.money(number))
+
     async def test_silence_is_refunded_once_and_never_vended_again(self, tmp_path: Path) -> None:
         """The result is lost though the can fell: in doubt, refunded by the operator's own setting, one can."""
         async with bench(tmp_path, vend_timeout_seconds=1) as here:

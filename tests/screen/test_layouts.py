@@ -12,7 +12,7 @@ from scenes import FAILED, GOODS, TAKE_GOODS, VENDING, scene
 from display import layout, palette, qr
 from display.painter import Painter
 from display.scene import Notice, Phase, Scene, TileState
-from display.screen import Box
+from display.screen import Box, Point
 
 SIZES = [(1080, 1920), (1920, 1080), (800, 480), (600, 1024), (480, 320)]
 COUNTS = [1, 2, 3, 5, 8, 12, 24, 60]
@@ -118,6 +118,24 @@ class TestTiles:
                 assert all(within(part, Box(0, 0, parts.width, parts.height)) for part in inside)
                 assert all(within(tile, Box(0, 0, *size)) for tile in plan.tiles)
 
+    @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+    def test_a_point_means_the_tile_that_is_seen_there(self, size: tuple[int, int]) -> None:
+        """On every page: a tile's corners are that tile's, the pixels beside them and the header are nobody's."""
+        shown = scene(7)
+        painter = Painter(*size)
+        met = []
+        for page in range(painter.paint(shown).pages):
+            painted = painter.paint(shown, page)
+            for box, tile in painted.tiles:
+                met.append(tile)
+                corners = ((box.left, box.top), (box.right - 1, box.bottom - 1))
+
+                assert all(painted.tile_at(Point(*corner)) == tile for corner in corners)
+                assert painted.tile_at(Point(box.left - 1, box.top)) is None
+                assert painted.tile_at(Point(box.left, box.bottom)) is None
+            assert painted.tile_at(Point(0, 0)) is None
+        assert list(shown.tiles) == met
+
     @pytest.mark.parametrize("name", [name for goods in GOODS for name in goods[1:3]])
     def test_a_name_is_never_cut(self, name: str) -> None:
         """Whatever the width: all of the name is there, words stay whole, and every line fits."""
@@ -205,6 +223,7 @@ class TestContrast:
             (palette.QUIET_TEXT, palette.CARD),
             (palette.QUIET_TEXT, palette.PANEL),
             (palette.SCAN, palette.CARD),
+            (palette.SCAN, palette.GROUND),
             (palette.GROUND, palette.SCAN),
         ],
     )

@@ -9,19 +9,52 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from scenes import scene
+from screen_kit import (
+    ARGB,
+    ARGB1555,
+    BGR565,
+    BGRX,
+    RGB555,
+    RGB565,
+    RGBA,
+    RGBX,
+    UNTOUCHED,
+    XBGR,
+    Framebuffers,
+    Panel,
+    codes_in,
+    kept,
+    margins,
+    seen,
+)
 
-from display.framebuffer import Channel, Framebuffer, Geometry
+from display.framebuffer import Framebuffer
 from display.painter import Painter
 from display.png_file import PngFile
 from display.screen import Box, ScreenError
 
-WIDTH, HEIGHT = 64, 48
-BGRX = Geometry(WIDTH, HEIGHT, 0, 0, 32, WIDTH * 4, Channel(16, 8), Channel(8, 8), Channel(0, 8))
-RGBX = replace(BGRX, red=Channel(0, 8), blue=Channel(16, 8))
-RGB565 = Geometry(WIDTH, HEIGHT, 0, 0, 16, WIDTH * 2, Channel(11, 5), Channel(5, 6), Channel(0, 5))
-PADDED = replace(BGRX, line_length=WIDTH * 4 + 32)
-PADDED565 = replace(RGB565, line_length=WIDTH * 2 + 6)
-PANNED = replace(BGRX, x_offset=3, y_offset=5, line_length=(WIDTH + 3) * 4)
+WIDTH, HEIGHT = 40, 30
+PANELS = {
+    "32 bit BGRX": BGRX,
+    "32 bit RGBX": RGBX,
+    "32 bit XBGR": XBGR,
+    "32 bit with alpha": ARGB,
+    "32 bit with alpha, another order": RGBA,
+    "16 bit 1555": ARGB1555,
+    "16 bit 565": RGB565,
+    "16 bit 565, blue first": BGR565,
+    "16 bit 555": RGB555,
+    "padded lines": replace(BGRX, padding=32),
+    "padded 565": replace(RGB565, padding=6),
+    "wider and higher than the screen": replace(BGRX, wider=16, higher=30),
+    "the second page of two": replace(RGB565, higher=30, y_offset=30),
+    "in the middle": replace(BGRX, wider=8, higher=9, x_offset=3, y_offset=5),
+}
+
+
+@pytest.fixture
+def framebuffers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Framebuffers:
+    return Framebuffers(tmp_path, monkeypatch)
 
 
 def gradient(width: int, height: int) -> Image.Image:
@@ -33,92 +66,87 @@ def gradient(width: int, height: int) -> Image.Image:
     return image
 
 
-def device(folder: Path, geometry: Geometry) -> Path:
-    """A file in place of /dev/fb0."""
-    path = folder / "fb0"
-    path.write_bytes(b"\xee" * (geometry.line_length * (geometry.height + geometry.y_offset)))
-    return path
-
-
-def pixel(path: Path, geometry: Geometry, x: int, y: int) -> tuple[int, int, int]:
-    """What the panel shows at a place, in 8 bits a channel."""
-    size = geometry.bits_per_pixel // 8
-    at = (geometry.y_offset + y) * geometry.line_length + (geometry.x_offset + x) * size
-    value = int.from_bytes(path.read_bytes()[at : at + size], "little")
-    return tuple(  # type: ignore[return-value] # three channels
-        ((value >> channel.offset) & ((1 << channel.length) - 1)) << (8 - channel.length)
-        for channel in (geometry.red, geometry.green, geometry.blue)
-    )
-
-
-def kept(colour: tuple[int, int, int], geometry: Geometry) -> tuple[int, int, int]:
-    """A colour with the bits that the framebuffer keeps."""
-    channels = (geometry.red, geometry.green, geometry.blue)
-    return tuple(  # type: ignore[return-value] # three channels
-        value >> (8 - channel.length) << (8 - channel.length) for value, channel in zip(colour, channels, strict=True)
-    )
-
-
-def turned(rotate: int, x: int, y: int, image: Image.Image) -> tuple[int, int]:
-    """Where a pixel of the customer's picture stands on a panel that is turned clockwise by so many degrees."""
-    return {
-        0: (x, y),
-        90: (image.height - 1 - y, x),
-        180: (image.width - 1 - x, image.height - 1 - y),
-        270: (y, image.width - 1 - x),
-    }[rotate]
-
-
 class TestFramebuffer:
     @pytest.mark.parametrize("rotate", [0, 90, 180, 270])
-    @pytest.mark.parametrize(
-        "geometry",
-        [BGRX, RGBX, RGB565, PADDED, PADDED565, PANNED],
-        ids=["32 bit BGRX", "32 bit RGBX", "16 bit 565", "padded lines", "padded 565", "offsets"],
-    )
-    def test_every_pixel_stands_where_it_belongs(self, tmp_path: Path, geometry: Geometry, rotate: int) -> None:
-        """Depth, channel order, line length, offsets and rotation: pixel for pixel."""
-        path = device(tmp_path, geometry)
-        screen = Framebuffer(path, rotate, geometry)
+    @pytest.mark.parametrize("panel", PANELS.values(), ids=PANELS)
+    def test_every_pixel_stands_where_it_belongs(self, framebuffers: Framebuffers, panel: Panel, rotate: int) -> None:
+        """Depth, channels, line length, what is visible of the memory, rotation: every pixel, opaque, and no more."""
+        path = framebuffers.plug(panel)
+        screen = Framebuffer(path, rotate)
         image = gradient(*screen.size)
         screen.show(image, ())
         screen.close()
+        turned = image.rotate(-rotate, expand=True)
 
-        assert screen.size == ((HEIGHT, WIDTH) if rotate in (90, 270) else (WIDTH, HEIGHT))
-        for x in range(0, image.width, 5):
-            for y in range(0, image.height, 3):
-                place = turned(rotate, x, y, image)
-                expected = kept(image.getpixel((x, y)), geometry)  # type: ignore[arg-type] # RGB
-                assert expected == pixel(path, geometry, *place)
+        assert turned.size == (panel.width, panel.height)
+        assert kept(turned, panel).tobytes() == seen(path, panel).tobytes()
+        assert margins(path, panel) <= {UNTOUCHED}
 
     @pytest.mark.parametrize("rotate", [0, 90, 180, 270])
-    def test_only_the_changed_box_is_written(self, tmp_path: Path, rotate: int) -> None:
-        """Bytes outside the box stay untouched."""
-        path = device(tmp_path, PADDED)
-        screen = Framebuffer(path, rotate, PADDED)
-        screen.show(Image.new("RGB", screen.size, (10, 20, 30)), ())
-        before = path.read_bytes()
+    @pytest.mark.parametrize("name", ["padded lines", "the second page of two"])
+    def test_only_the_changed_box_is_written(self, framebuffers: Framebuffers, name: str, rotate: int) -> None:
+        """Whatever stands outside the box stays; the box itself is where the customer sees it."""
+        panel = PANELS[name]
+        path = framebuffers.plug(panel)
+        screen = Framebuffer(path, rotate)
+        before = gradient(*screen.size)
+        screen.show(before, ())
         box = Box(8, 4, 20, 10)
         screen.show(Image.new("RGB", screen.size, (200, 100, 50)), (box,))
-        after = path.read_bytes()
         screen.close()
-        changed = sum(one != other for one, other in zip(before, after, strict=True))
+        expected = before.copy()
+        expected.paste((200, 100, 50), box)
 
-        assert changed == box.width * box.height * 3
+        assert kept(expected.rotate(-rotate, expand=True), panel).tobytes() == seen(path, panel).tobytes()
 
-    def test_a_real_picture_in_565_is_still_read(self, tmp_path: Path) -> None:
-        """The whole way: painted, packed into 16 bits, unpacked, decoded."""
-        import zxingcpp
-
-        geometry = Geometry(480, 320, 0, 0, 16, 480 * 2, Channel(11, 5), Channel(5, 6), Channel(0, 5))
-        path = device(tmp_path, geometry)
-        screen = Framebuffer(path, 0, geometry)
+    @pytest.mark.parametrize("rotate", [0, 270])
+    def test_a_real_picture_in_565_is_still_read(self, framebuffers: Framebuffers, rotate: int) -> None:
+        """The whole way: painted, turned, packed into 16 bits, unpacked, decoded."""
+        panel = replace(RGB565, width=480, height=320, padding=64)
+        path = framebuffers.plug(panel)
+        screen = Framebuffer(path, rotate)
         shown = scene(1)
-        screen.show(Painter(480, 320).paint(shown).image, ())
+        screen.show(Painter(*screen.size).paint(shown).image, ())
         screen.close()
-        seen = Image.frombytes("RGB", (480, 320), path.read_bytes(), "raw", "BGR;16")
 
-        assert {shown.tiles[0].code} == {found.text for found in zxingcpp.read_barcodes(seen)}
+        assert {shown.tiles[0].code} == codes_in(seen(path, panel))
+
+    @pytest.mark.parametrize("back", [BGRX, replace(RGB565, width=24, height=32)], ids=["the same", "another"])
+    def test_a_screen_that_was_replugged_is_noticed(self, framebuffers: Framebuffers, back: Panel) -> None:
+        """Gone, and back under its name: the old one is given up in both cases, the new one is opened as it is."""
+        path = framebuffers.plug(BGRX)
+        screen = Framebuffer(path)
+        screen.show(gradient(*screen.size), ())
+        assert () == screen.attend()
+        path.unlink()
+        with pytest.raises(ScreenError, match=r"fb0 was lost: No such file"):
+            screen.attend()
+        framebuffers.plug(back)
+        with pytest.raises(ScreenError, match=r"fb0 was lost: another device has taken its name"):
+            screen.attend()
+        screen.close()
+        again = Framebuffer(path)
+        again.show(gradient(*again.size), ())
+        again.close()
+
+        assert again.size == (back.width, back.height)
+        assert kept(gradient(*again.size), back).tobytes() == seen(path, back).tobytes()
+
+    def test_another_mode_is_noticed(self, framebuffers: Framebuffers) -> None:
+        """A monitor of another size at the same plug: the device is to be opened anew."""
+        path = framebuffers.plug(replace(BGRX, higher=30))
+        screen = Framebuffer(path)
+        framebuffers.change(path, replace(BGRX, height=60))
+        with pytest.raises(ScreenError, match="has changed its size or its colours"):
+            screen.attend()
+        screen.close()
+
+    def test_a_device_that_refuses_to_be_written_is_a_sentence(self, framebuffers: Framebuffers) -> None:
+        """What the kernel answers to a write is told; nothing crashes."""
+        screen = Framebuffer(framebuffers.plug_broken())
+        with pytest.raises(ScreenError, match=r"fb0 was lost: No space left on device"):
+            screen.show(gradient(*screen.size), ())
+        screen.close()
 
     def test_a_missing_device_is_a_sentence(self, tmp_path: Path) -> None:
         """The path is named, and what to look at."""
@@ -134,11 +162,11 @@ class TestFramebuffer:
 
         assert b"some other file" == path.read_bytes()
 
-    def test_a_depth_that_is_not_known_is_a_sentence(self, tmp_path: Path) -> None:
-        """8 bits a pixel: said, not guessed."""
-        geometry = replace(BGRX, bits_per_pixel=8)
-        with pytest.raises(ScreenError, match="8 bits a pixel"):
-            Framebuffer(device(tmp_path, geometry), 0, geometry)
+    @pytest.mark.parametrize("bits", [1, 8, 24])
+    def test_a_depth_that_is_not_known_is_a_sentence(self, framebuffers: Framebuffers, bits: int) -> None:
+        """Said, not guessed."""
+        with pytest.raises(ScreenError, match=f"{bits} bits a pixel; 16 or 32 are supported"):
+            Framebuffer(framebuffers.plug(replace(BGRX, bits=bits)))
 
 
 class TestPngFile:
@@ -170,6 +198,17 @@ class TestPngFile:
         assert [] == errors
         assert {(200, 100)} == set(looks)
         assert [path] == list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("rotate", [0, 90, 180, 270])
+    def test_it_can_be_turned(self, tmp_path: Path, rotate: int) -> None:
+        """The file has the size of the ini; the picture stands in it as on a panel that is mounted turned."""
+        path = tmp_path / "screen.png"
+        screen = PngFile(path, WIDTH, HEIGHT, rotate)
+        image = gradient(*screen.size)
+        screen.show(image, ())
+        with Image.open(path) as written:
+            assert written.size == (WIDTH, HEIGHT)
+            assert written.tobytes() == image.rotate(-rotate, expand=True).tobytes()
 
     def test_a_folder_that_is_not_there_is_a_sentence(self, tmp_path: Path) -> None:
         """The folder is named."""

@@ -3,83 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from scenario_kit import API_TOKEN, Bench, bench
+from local_kit import BEARER, PASSWORD, Browser
+from PIL import Image
+from scenario_kit import bench
 from tornado import websocket
-from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
+from tornado.httpclient import HTTPRequest
 
 from kiosk.checks import machine_is_running
 from kiosk.orders import OrderState
 from kiosk.web.password import set_password
-
-PASSWORD = "rain-on-the-tin-roof"
-BEARER = {"Authorization": f"Bearer {API_TOKEN}"}
-GUARDED = [
-    ("GET", "/api/status"),
-    ("GET", "/api/orders"),
-    ("GET", "/api/orders/lobby-1-x"),
-    ("POST", "/api/orders/lobby-1-x/refund"),
-    ("POST", "/api/slots/11/restock"),
-    ("POST", "/api/slots/11/enable"),
-    ("POST", "/api/slots/11/disable"),
-    ("POST", "/api/slots/11/test-vend"),
-    ("POST", "/api/out-of-service"),
-    ("GET", "/api/live"),
-    ("GET", "/screen.png"),
-    ("GET", "/metrics"),
-]
-
-
-class Browser:
-    """Keeps cookies, follows nothing by itself."""
-
-    def __init__(self, here: Bench) -> None:
-        self.here = here
-        self.base = f"http://127.0.0.1:{here.settings.web.listen.port}"
-        self.cookies: dict[str, str] = {}
-
-    async def send(
-        self, method: str, path: str, body: str | None = None, headers: dict[str, str] | None = None
-    ) -> HTTPResponse:
-        sent = dict(headers or {})
-        if self.cookies and "Authorization" not in sent:
-            sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        answer = await AsyncHTTPClient().fetch(
-            HTTPRequest(
-                self.base + path,
-                method=method,
-                headers=sent,
-                body=(body or "") if method == "POST" else None,
-                follow_redirects=False,
-                request_timeout=10,
-            ),
-            raise_error=False,
-        )
-        for cookie in answer.headers.get_list("Set-Cookie"):
-            name, _, rest = cookie.partition("=")
-            self.cookies[name] = rest.split(";")[0]
-        return answer
-
-    async def form_token(self) -> str:
-        """The anti-forgery token in the login form."""
-        page = (await self.send("GET", "/login")).body.decode()
-        found = re.search(r'name="_xsrf" value="([^"]+)"', page)
-        assert found is not None
-        return found[1]
-
-    async def log_in(self, password: str = PASSWORD) -> HTTPResponse:
-        return await self.send("POST", "/login", f"_xsrf={await self.form_token()}&password={password}")
-
-    async def api(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        """As a script does it, with the token."""
-        answer = await self.send(method, path, json.dumps(body) if body is not None else None, BEARER)
-        return answer.code, json.loads(answer.body)
 
 
 @pytest.fixture
@@ -87,89 +26,6 @@ async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
     set_password(tmp_path / "password", PASSWORD)
     async with bench(tmp_path) as here:
         yield Browser(here)
-
-
-class TestAccess:
-    async def test_without_a_session_there_is_only_the_login(self, browser: Browser) -> None:
-        """The page leads to /login, everything else is 401, and nothing changes."""
-        page = await browser.send("GET", "/")
-        codes = {f"{method} {path}": (await browser.send(method, path)).code for method, path in GUARDED}
-
-        assert (302, "/login") == (page.code, page.headers["Location"])
-        assert {401} == set(codes.values()), codes
-
-    async def test_logging_in_and_out(self, browser: Browser) -> None:
-        """The right password opens, logging out closes on the server: the old cookie opens nothing any more."""
-        answer = await browser.log_in()
-        cookie = next(each for each in answer.headers.get_list("Set-Cookie") if each.startswith("kiosk_session"))
-        inside = (await browser.send("GET", "/api/status")).code
-        kept = dict(browser.cookies)
-        await browser.send("POST", "/logout", f"_xsrf={await browser.form_token()}")
-        browser.cookies = kept
-        after = (await browser.send("GET", "/api/status")).code
-
-        assert (303, 200, 401) == (answer.code, inside, after)
-        assert "httponly" in cookie.lower()
-        assert "samesite=strict" in cookie.lower()
-
-    async def test_each_login_has_a_token_of_its_own(self, browser: Browser) -> None:
-        """A session token is new at every login and has 256 bits."""
-        await browser.log_in()
-        first = browser.cookies["kiosk_session"]
-        await browser.log_in()
-
-        assert first != browser.cookies["kiosk_session"]
-        assert len(first) >= 43
-
-    async def test_wrong_passwords_are_slowed_down(self, browser: Browser) -> None:
-        """After a few slips a try has to wait, even with the right password; it is told how long."""
-        codes = [(await browser.log_in("wrong")).code for _ in range(4)]
-        answer = await browser.log_in()
-
-        assert [403, 403, 403] == codes[:3]
-        assert 429 == answer.code
-        assert 1 <= int(answer.headers["Retry-After"]) <= 30
-
-    async def test_no_password_no_page(self, tmp_path: Path) -> None:
-        """Before a password is set the page says how to set it, and lets nobody in."""
-        async with bench(tmp_path) as here:
-            browser = Browser(here)
-            page = await browser.send("GET", "/login")
-
-            assert 503 == page.code
-            assert "kiosk set-password" in page.body.decode()
-
-    async def test_a_change_needs_the_token_of_the_form(self, browser: Browser) -> None:
-        """A session alone changes nothing: without, or with a wrong, anti-forgery token the answer is 403."""
-        await browser.log_in()
-        bare = await browser.send("POST", "/api/slots/11/disable", "{}")
-        wrong = await browser.send("POST", "/api/slots/11/disable", "{}", {"X-XSRFToken": "2|x|y|1"})
-        right = await browser.send("POST", "/api/slots/11/disable", "{}", {"X-XSRFToken": await browser.form_token()})
-
-        assert (403, 403, 200) == (bare.code, wrong.code, right.code)
-
-    async def test_a_foreign_page_changes_nothing(self, browser: Browser) -> None:
-        """A request that another site's page sent is refused, whatever it carries."""
-        await browser.log_in()
-        headers = {"X-XSRFToken": await browser.form_token(), "Origin": "http://evil.example"}
-
-        assert 403 == (await browser.send("POST", "/api/slots/11/disable", "{}", headers)).code
-
-    async def test_every_answer_has_the_security_headers(self, browser: Browser) -> None:
-        """Pages, errors and files: a strict policy without anything inline, no sniffing, no framing."""
-        await browser.log_in()
-        for path in ("/", "/login", "/api/status", "/nothing", "/static/page.js", "/static/nothing", "/healthz"):
-            headers = (await browser.send("GET", path)).headers
-            policy = headers["Content-Security-Policy"]
-
-            assert "unsafe-inline" not in policy, path
-            assert "default-src 'none'" in policy, path
-            assert "frame-ancestors 'none'" in policy, path
-            assert "nosniff" == headers["X-Content-Type-Options"], path
-
-    async def test_a_wrong_bearer_token_opens_nothing(self, browser: Browser) -> None:
-        """Not even together with a good session."""
-        assert 401 == (await browser.send("GET", "/api/status", headers={"Authorization": "Bearer x"})).code
 
 
 class TestStatus:
@@ -330,12 +186,23 @@ class TestLive:
         assert "status" == first["type"]
         assert ["paid", "dispensing", "dispensed"] == seen
 
-    async def test_the_feed_is_not_for_strangers(self, browser: Browser) -> None:
-        """Neither without a session nor from another site's page."""
-        url = browser.base.replace("http", "ws") + "/api/live"
-        await browser.log_in()
-        cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
-        foreign = HTTPRequest(url, headers={"Cookie": cookies, "Origin": "http://evil.example"})
-        for request in (HTTPRequest(url), foreign):
-            with pytest.raises(Exception, match=r"HTTP 40[13]"):
-                await websocket.websocket_connect(request)
+    async def test_a_new_picture_is_told(self, browser: Browser) -> None:
+        """When customers see something new the page hears of it, so that it shows the same."""
+        await browser.here.code("cola")
+        await browser.here.code("tea")
+        feed = await websocket.websocket_connect(
+            HTTPRequest(browser.base.replace("http", "ws") + "/api/live", headers=BEARER)
+        )
+        before = (await browser.send("GET", "/screen.png", headers=BEARER)).body
+        await browser.api("POST", "/api/out-of-service", {"text": "Back at noon"})
+        async with asyncio.timeout(30):
+            while (await browser.send("GET", "/screen.png", headers=BEARER)).body == before:
+                while json.loads(str(await feed.read_message()))["type"] != "picture":
+                    pass
+        feed.close()
+
+    async def test_a_small_picture_for_a_small_phone(self, browser: Browser) -> None:
+        """As wide as it was asked for, in the screen's own shape."""
+        answer = await browser.send("GET", "/screen.png?width=120", headers=BEARER)
+
+        assert (120, 80) == Image.open(io.BytesIO(answer.body)).size

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from phone_kit import Phone
 from scenario_kit import bench
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from zxingcpp import read_barcodes
 
 from kiosk.audit import audit
@@ -18,7 +19,32 @@ from kiosk.customers import SESSIONS_EACH
 from kiosk.journal import JOURNAL_FILE
 from kiosk.orders import OrderState
 from kiosk.simulation.wechat import Told
-from kiosk.web.miniprogram import LOGINS_EACH_ADDRESS, MAX_UNPAID_ORDERS, ORDERS_EACH_CUSTOMER
+from kiosk.web.miniprogram import (
+    LOGINS_EACH_ADDRESS,
+    MAX_UNPAID_ORDERS,
+    ORDERS_EACH_CUSTOMER,
+    client_address,
+)
+
+
+@pytest.mark.parametrize(
+    ("asker", "proxy", "told", "believed"),
+    [
+        ("10.0.0.2", "10.0.0.2", "203.0.113.5", "203.0.113.5"),
+        ("10.0.0.2", "10.0.0.2", "9.9.9.9, 203.0.113.5", "203.0.113.5"),
+        ("10.0.0.3", "10.0.0.2", "203.0.113.5", "10.0.0.3"),
+        ("127.0.0.1", "10.0.0.2", "203.0.113.5", "127.0.0.1"),
+        ("::1", "127.0.0.1", "2001:db8::7", "2001:db8::7"),
+        ("10.0.0.2", "10.0.0.2", "unknown", "10.0.0.2"),
+        ("10.0.0.2", "10.0.0.2", None, "10.0.0.2"),
+    ],
+)
+def test_only_the_configured_proxy_is_believed(asker: str, proxy: str, told: str | None, believed: str) -> None:
+    """Its last entry of X-Forwarded-For counts, where it is an address; everybody else is who asks."""
+    headers = HTTPHeaders({"Host": "x"} if told is None else {"Host": "x", "X-Forwarded-For": told})
+    request = HTTPServerRequest(start_line=RequestStartLine("GET", "/", "HTTP/1.1"), headers=headers)
+    request.remote_ip = asker
+    assert believed == client_address(request, proxy)
 
 
 class TestAWholeSale:
@@ -236,6 +262,14 @@ class TestPaying:
 
             assert "203.0.113.5" == here.wechat.ledger.orders[number].fields["spbill_create_ip"]
             await here.settled(number, OrderState.DISPENSED)
+
+    async def test_a_proxy_that_is_not_the_configured_one(self, tmp_path: Path) -> None:
+        """Whoever is not `[callbacks] proxy` is taken for who it is, whatever X-Forwarded-For says."""
+        async with bench(tmp_path, miniprogram=True, proxy="10.0.0.2") as here:
+            phone = await Phone(here, headers={"X-Forwarded-For": "203.0.113.5"}).log_in()
+            number = await phone.order()
+            await phone.ask("POST", f"orders/{number}/pay")
+            assert "127.0.0.1" == here.wechat.ledger.orders[number].fields["spbill_create_ip"]
 
     async def test_an_order_ends(self, tmp_path: Path) -> None:
         """Unpaid until its time is over, announced or not: closed, the unit free, and paying is refused."""

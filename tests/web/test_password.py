@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from kiosk.web.password import PasswordFileError, PasswordRefused, hash_password, load_hash, set_password, verify
+from kiosk.web.password import (
+    COMMON_BYTES,
+    COMMON_FILE,
+    PasswordFileError,
+    PasswordRefused,
+    hash_password,
+    load_hash,
+    set_password,
+    verify,
+)
 
 GOOD = "正确 horse battery"
 
@@ -54,6 +63,12 @@ def test_a_new_password_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
         ("12345678", "first that anybody"),
         ("Password123", "first that anybody"),
         ("zzzzzzzzzzzz", "first that anybody"),
+        ("1qaz2wsx", "first that anybody"),
+        ("Starwars", "first that anybody"),
+        ("q1w2e3r4t5", "first that anybody"),
+        ("samantha1", "first that anybody"),
+        ("woaini1314", "first that anybody"),
+        ("kiosk123", "first that anybody"),
         ("x" * 257, "at most 256"),
     ],
 )
@@ -91,3 +106,11 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 def test_a_broken_hash_verifies_nothing() -> None:
     """A hash that was cut short lets nobody in."""
     assert not verify(hash_password(GOOD)[:40], GOOD)
+
+
+def test_three_thousand_common_passwords_are_known() -> None:
+    """As many as ASVS asks for, each once."""
+    digests = COMMON_FILE.read_bytes()
+    each = {digests[at : at + COMMON_BYTES] for at in range(0, len(digests), COMMON_BYTES)}
+
+    assert (3000, 3000 * COMMON_BYTES) == (len(each), len(digests))

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import threading
 import time
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -36,9 +37,11 @@ URGENT_THREADS = 4  # people who scan within the same second at one machine
 BACKGROUND_THREADS = 4  # 60 codes asked for every 3 s at 0.1 s a call keep two busy; the others bear slow answers
 CONNECT_FAILURES_UNTIL_BACKUP = 2  # more than so many since its last answer (the official SDK's rule)
 KEPT_EXCHANGES = 20  # what a technician reads to see how the line is doing
+STEP_SECONDS = 5.0  # a wall clock that moved so much more or less than time passed was stepped; less is its drift
 LEAST_TRY_SECONDS = 0.3  # with less left, a TLS handshake and an answer do not fit in: nothing is sent
 
 _AGAIN = frozenset({"SYSTEMERROR", "BIZERR_NEED_RETRY"})  # their own fault: repeat unchanged, say the error tables
+_NOT_NOW = frozenset({9, 10})  # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED
 _HEADERS = {
     "Content-Type": "text/xml; charset=utf-8",
     "Accept-Encoding": "identity",  # a compressed answer could be a bomb; what comes is never unpacked
@@ -116,12 +119,24 @@ class Client:
         self._closed = False
         self._reachability = Reachability()
         self._exchanges: deque[Exchange] = deque(maxlen=KEPT_EXCHANGES)
-        self.clock_offset_seconds: float | None = None  # of WeChat's clock, from the last believed answer
+        self._told: _TimeTold | None = None  # by WeChat, in the last believed answer
 
     @property
     def reachability(self) -> Reachability:
         """How the line is doing now."""
         return replace(self._reachability, host=_name(self._hosts.first()), exchanges=tuple(self._exchanges))
+
+    @property
+    def clock_offset_seconds(self) -> float | None:
+        """WeChat's clock minus ours, as the last believed answer told it; None before that.
+
+        A step of our clock since then is seen at once: the offset is another one without a further answer.
+        """
+        if self._told is None:
+            return None
+        passed = time.monotonic() - self._told.monotonic
+        stepped = (self._clock.now() - self._told.ours).total_seconds() - passed
+        return self._told.offset_seconds - (stepped if abs(stepped) >= STEP_SECONDS else 0.0)
 
     async def call(self, path: str, fields: Mapping[str, str], *, number: str, urgent: bool = False) -> Answer:
         """Sign and send `fields`; empty ones are left out. `number` names the order in the log. Raises nothing."""
@@ -165,18 +180,32 @@ class Client:
         if isinstance(outcome.answer, NoAnswer):
             failures = self._reachability.consecutive_failures + 1
             self._reachability = replace(
-                self._reachability, consecutive_failures=failures, last_error=outcome.answer.reason
+                self._reachability,
+                consecutive_failures=failures,
+                last_error=outcome.answer.reason,
+                clock_doubted=outcome.clock_doubted,
             )
             return
         now = self._clock.now()
-        self._reachability = replace(self._reachability, consecutive_failures=0, last_answer_at=now)
+        self._reachability = replace(
+            self._reachability, consecutive_failures=0, last_answer_at=now, clock_doubted=False
+        )
         if outcome.server_date is not None:
             try:
                 server = parsedate_to_datetime(outcome.server_date)
             except ValueError:
                 return
             aware = server if server.tzinfo is not None else server.replace(tzinfo=UTC)
-            self.clock_offset_seconds = (aware - now).total_seconds()
+            self._told = _TimeTold((aware - now).total_seconds(), now, time.monotonic())
+
+
+@dataclass(frozen=True)
+class _TimeTold:
+    """What WeChat's clock said, and when that was by our two clocks."""
+
+    offset_seconds: float
+    ours: datetime
+    monotonic: float
 
 
 @dataclass(frozen=True)
@@ -184,14 +213,16 @@ class _Outcome:
     answer: Answer
     host: str
     server_date: str | None
+    clock_doubted: bool = False
 
 
 class _Fault(Exception):
     """One try got no answer that can be read; the same bytes may be sent to the other host."""
 
-    def __init__(self, reason: str, *, connect: bool = False) -> None:
+    def __init__(self, reason: str, *, connect: bool = False, clock_doubted: bool = False) -> None:
         super().__init__(reason)
         self.connect = connect  # it did not even get as far as being connected
+        self.clock_doubted = clock_doubted
 
 
 class _Hosts:
@@ -241,6 +272,7 @@ class _Line:
         body = self._signed(fields)
         host = self._hosts.first()
         reasons: list[str] = []
+        clock_doubted = False
         for target in (host, self._hosts.other(host)):
             if deadline - time.monotonic() < LEAST_TRY_SECONDS:
                 break
@@ -251,7 +283,9 @@ class _Line:
                 if fault.connect:
                     self._hosts.not_connected(target)
                 reasons.append(f"{_name(target)} {fault}")
-        return _Outcome(NoAnswer("; ".join(reasons) or "no thread was free in time"), _name(host), None)
+                clock_doubted = clock_doubted or fault.clock_doubted
+        reason = "; ".join(reasons) or "no thread was free in time"
+        return _Outcome(NoAnswer(reason), _name(host), None, clock_doubted)
 
     def close(self) -> None:
         while self._sessions:
@@ -286,6 +320,9 @@ class _Line:
                     raise _Fault(f"answered HTTP {response.status_code}")
                 return _bounded(response, deadline), response.headers.get("Date")
         except requests.exceptions.SSLError as error:
+            if _out_of_time(error):
+                reason = "shows a certificate that is not valid at the time of this machine's clock"
+                raise _Fault(f"{reason} ({_cause(error)})", connect=True, clock_doubted=True) from error
             raise _Fault(f"failed the TLS handshake ({_cause(error)})", connect=True) from error
         except requests.ConnectTimeout as error:
             raise _Fault("could not be connected to in time", connect=True) from error
@@ -365,6 +402,17 @@ def _cause(error: BaseException) -> str:
     inner = getattr(inner, "reason", inner)  # urllib3's MaxRetryError
     inner = getattr(inner, "__cause__", None) or inner
     return one_line(str(getattr(inner, "strerror", None) or inner))
+
+
+def _out_of_time(error: BaseException | None) -> bool:
+    """Whether a handshake failed because of the dates of a certificate."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error.verify_code in _NOT_NOW
+        inner = error.args[0] if error.args else None
+        reason = getattr(inner, "reason", None)  # urllib3's MaxRetryError
+        error = reason if isinstance(reason, BaseException) else error.__cause__ or error.__context__
+    return False
 
 
 def _result(answer: Answer) -> tuple[int, str]:

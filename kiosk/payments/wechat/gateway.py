@@ -20,6 +20,7 @@ from kiosk.payments.gateway import (
     RefundFailed,
     RefundPending,
     RefundRequest,
+    RefundSum,
     Refused,
     Unclear,
 )
@@ -75,9 +76,8 @@ _PERMANENT_WORDS = ("签名", "sign", "appid", "mch_id", "商户号", "权限", 
 class WeChatGateway:
     """The `PaymentGateway` of one merchant and one machine.
 
-    Orders of the mini-program are made under its app id, all others under the merchant's. Questions, closings and
-    refunds name an order by its number alone, and WeChat keeps numbers apart by merchant, not by app; they always
-    carry the merchant's app id, and answers may show either.
+    Orders of the mini-program are made under its app id, all others under the merchant's. WeChat keeps numbers apart
+    by merchant, not by app; questions, closings and refunds carry the app id of the order all the same.
 
     Everything in a unifiedorder comes from its `PrepayRequest`, nothing from the clock: WeChat takes the repeat of an
     order only if all its parameters are the same.
@@ -135,27 +135,29 @@ class WeChatGateway:
             case NoAnswer(reason):
                 return Unclear(reason)
 
-    async def query(self, out_trade_no: str) -> Paid | NotPaid | Closed | Missing | Unclear:
+    async def query(self, out_trade_no: str, app_id: str) -> Paid | NotPaid | Closed | Missing | Unclear:
         """Ask by orderquery."""
-        answer = await self._client.call("/pay/orderquery", self._number_fields(out_trade_no), number=out_trade_no)
+        fields = {"appid": app_id, "out_trade_no": out_trade_no}
+        answer = await self._client.call("/pay/orderquery", fields, number=out_trade_no)
         match answer:
-            case Succeeded(fields):
-                return _order_state(fields, out_trade_no)
+            case Succeeded(received):
+                return _order_state(received, out_trade_no)
             case Failed("ORDERNOTEXIST"):
                 return Missing()
             case _:
                 return _unclear(answer)
 
-    async def close(self, out_trade_no: str) -> Closed | Paid | Missing | Unclear:
+    async def close(self, out_trade_no: str, app_id: str) -> Closed | Paid | Missing | Unclear:
         """Close by closeorder; an order that turns out to be paid is queried at once."""
-        answer = await self._client.call("/pay/closeorder", self._number_fields(out_trade_no), number=out_trade_no)
+        fields = {"appid": app_id, "out_trade_no": out_trade_no}
+        answer = await self._client.call("/pay/closeorder", fields, number=out_trade_no)
         match answer:
             case Succeeded() | Failed("ORDERCLOSED"):
                 return Closed()
             case Failed("ORDERNOTEXIST"):
                 return Missing()
             case Failed("ORDERPAID"):
-                found = await self.query(out_trade_no)
+                found = await self.query(out_trade_no, app_id)
                 if isinstance(found, Paid | Unclear):
                     return found
                 return Unclear(
@@ -171,7 +173,7 @@ class WeChatGateway:
                 "NO_CERTIFICATE", "client_cert_file and client_key_file are not configured", permanent=True
             )
         fields = {
-            "appid": self._settings.app_id,
+            "appid": request.app_id,
             "transaction_id": request.transaction_id,
             "out_refund_no": request.out_refund_no,
             "total_fee": str(request.total_fen),
@@ -192,9 +194,11 @@ class WeChatGateway:
             case NoAnswer(reason):
                 return Unclear(reason)
 
-    async def query_refund(self, out_refund_no: str) -> Refunded | RefundPending | RefundFailed | Missing | Unclear:
+    async def query_refund(
+        self, out_refund_no: str, app_id: str
+    ) -> Refunded | RefundPending | RefundFailed | Missing | Unclear:
         """Ask by refundquery."""
-        fields = {"appid": self._settings.app_id, "out_refund_no": out_refund_no}
+        fields = {"appid": app_id, "out_refund_no": out_refund_no}
         answer = await self._client.call("/pay/refundquery", fields, number=out_refund_no)
         match answer:
             case Succeeded(received):
@@ -204,12 +208,21 @@ class WeChatGateway:
             case _:
                 return _unclear(answer)
 
+    async def query_refunds(self, out_trade_no: str, app_id: str) -> RefundSum | Unclear:
+        """Ask by refundquery for all refunds of an order; no certificate is needed for it."""
+        fields = {"appid": app_id, "out_trade_no": out_trade_no}
+        answer = await self._client.call("/pay/refundquery", fields, number=out_trade_no)
+        match answer:
+            case Succeeded(received):
+                return _refund_sum(received, out_trade_no)
+            case Failed("REFUNDNOTEXIST"):
+                return RefundSum(0, 0)
+            case _:
+                return _unclear(answer)
+
     async def aclose(self) -> None:
         """Let calls under way end, then free threads and connections."""
         await self._client.aclose()
-
-    def _number_fields(self, out_trade_no: str) -> dict[str, str]:
-        return {"appid": self._settings.app_id, "out_trade_no": out_trade_no}
 
     def _mistake(self, request: PrepayRequest) -> str | None:
         if not _OUT_TRADE_NO.fullmatch(request.out_trade_no):
@@ -301,3 +314,19 @@ def _refund_state(
                 unknown = Unclear(f"WeChat Pay calls the refund's state {values.one_line(status)!r}")
                 return values.refund_end(status, refund_id) or unknown
     return Unclear("WeChat Pay's answer does not name the refund")
+
+
+def _refund_sum(fields: Mapping[str, str], out_trade_no: str) -> RefundSum | Unclear:
+    """Sum up what a refundquery by order tells: at most ten refunds (chapter 9_5); a machine makes one."""
+    if fields.get("out_trade_no") != out_trade_no:
+        return Unclear("WeChat Pay's answer is for another order")
+    sums = {"SUCCESS": 0, "PROCESSING": 0}
+    for name, status in fields.items():
+        index = name.removeprefix("refund_status_")
+        if index == name or status not in sums:
+            continue
+        try:
+            sums[status] += values.parse_fen(fields.get(f"refund_fee_{index}", ""))
+        except ValueError as error:
+            return Unclear(f"WeChat Pay tells of a refund, but {error}")
+    return RefundSum(done_fen=sums["SUCCESS"], pending_fen=sums["PROCESSING"])

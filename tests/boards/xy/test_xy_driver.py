@@ -13,11 +13,11 @@ from boards_kit import QUICK, BenchMaker, HandBenchMaker, wait_until
 
 from hardware.dispenser import Cause, Outcome
 from hardware.pseudo_terminal import Wire
+from hardware.simulated_board import Damage, read_ledger
 from hardware.xy import codec
 from hardware.xy.codec import Command, Frame
 from hardware.xy.driver import XyDispenser
 from hardware.xy.session import XyTiming
-from hardware.xy.simulator import Damage, read_ledger
 
 WIRES = {
     "plain": Wire(),
@@ -666,9 +666,9 @@ class TestConversation:
     async def test_the_technician_sees_the_line_and_the_board(self, bench: BenchMaker) -> None:
         """Facts: polls, answer times, damage, frames both ways, what the board says of itself."""
         made = await bench()
-        await wait_until(lambda: made.fact("machine_id") and made.fact("lift_and_door"), "the board was asked")
+        await wait_until(lambda: made.fact("identity") and made.fact("lift_and_door"), "the board was asked")
         await wait_until(lambda: made.fact("selections") == 20, "the board reported its selections")
-        assert made.fact("machine_id") == "SIMULATED0"
+        assert made.fact("identity") == "SIMULATED0"
         assert made.fact("temperature") == 6
         assert made.fact("lift_and_door") == "ok"
         assert made.fact("polls") > 0

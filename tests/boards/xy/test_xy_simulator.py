@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,12 @@ import pytest
 from boards_kit import QUICK_LINK, wait_until
 
 from hardware.serial_link import SerialLink
+from hardware.simulated_board import BoardEvent, Drop, read_ledger
+from hardware.simulator_console import run_board
+from hardware.simulators import make_board
 from hardware.xy import codec
 from hardware.xy.codec import Command, Frame
-from hardware.xy.simulator import BoardEvent, Drop, XyBoard, read_ledger, run_simulator
+from hardware.xy.simulator import XyBoard
 
 
 class HandHost:
@@ -206,21 +210,30 @@ class TestTheAdapter:
 async def test_the_command_prints_where_it_is_and_what_happens(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`kiosk simulate-board`: the path first, then every frame and drop, until it is stopped."""
+    """`kiosk simulate-board`: the path first, then every frame and drop, and typed faults, until it is stopped."""
     link = tmp_path / "board"
-    running = asyncio.create_task(run_simulator(link, tmp_path / "drops.jsonl"))
+    keyboard, typed = os.pipe()
+    lines = os.fdopen(keyboard)
+    running = asyncio.create_task(run_board("xy", lambda show: make_board("xy", link, show), lines))
     await wait_until(link.is_symlink, "the link is there")
     host = HandHost(str(link))
     host.to_say.append(drive(1, 1))
     host.link.start()
     await host.hears(Command.DISPENSE_STATUS, 2)
+    os.write(typed, b"jam 2\nno such word\n")
+    host.to_say.append(drive(2, 2))
+    reports = await host.hears(Command.DISPENSE_STATUS, 4)
     await host.link.stop()
+    os.close(typed)
     running.cancel()
     await asyncio.wait({running})
+    lines.close()
     printed = capsys.readouterr().out
-    assert printed.startswith(f"a simulated XY board listens on {link}")
+    assert printed.startswith(f"a simulated xy board listens on {link}")
     assert "out       fa fb 41 00 40" in printed
     assert "drop      1" in printed
+    assert "faults: jam N" in printed
+    assert reports[-1].text == b"\x03\x00\x02"
     assert not link.is_symlink()
 
 

@@ -1,0 +1,1 @@
+"""TCN / Zhongji (中吉) coil boards: codec, driver, simulator."""
