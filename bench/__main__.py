@@ -36,10 +36,12 @@ def main() -> None:
     missing = prepare()
     began, place = time.monotonic(), computer()
     rows: list[Row] = []
-    for name in sys.argv[1:] or ROWS:
-        print(f"bench: {name}", file=sys.stderr)
-        rows += asyncio.run(measure(name, FULL))
-    print(text(rows))
+    try:
+        for name in sys.argv[1:] or ROWS:
+            print(f"bench: {name}", file=sys.stderr)
+            rows += asyncio.run(measure(name, FULL))
+    finally:
+        print(text(rows))
     print(f"\n{place}; {time.monotonic() - began:.0f} s")
     if missing is not None:
         print(missing)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from bench.codes_made import link
 from bench.environment import libqrencode
+from bench.panel import BYTES
 from bench.processes import MEMORY, PEER_PYTHON, PEERS, line_of, peers_installed, running
 from bench.table import Line, Row, Scale, in_turn, milliseconds, ratio
-from bench.values import HEIGHT, WIDTH
 from display import qr
 from hardware.xy.simulator import XyBoard
 
@@ -89,7 +89,7 @@ async def _ask(maker: Process, name: str, first: int, count: int) -> float:
 async def _polls(scale: Scale) -> list[Line]:
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         frame = Path(folder) / "frame"
-        frame.write_bytes(bytes(WIDTH * HEIGHT * 4))
+        frame.write_bytes(bytes(BYTES))
         board = XyBoard(link=Path(folder) / "board")
         await board.start()
         try:

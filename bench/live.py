@@ -23,7 +23,7 @@ from kiosk.web.password import set_password
 LIMIT_MS = 50
 PAUSE_SECONDS = 0.3  # between two changes: longer than the feed gathers changes for
 SLOT = "11"
-FIRST_STOCK = 501  # three digits that stand nowhere else on the page
+FIRST_STOCK = 501  # of 999: the page says "501 / 999"
 PASSWORD = "rain-on-the-tin-roof"
 _BEARER = {"Authorization": f"Bearer {TOKEN}"}
 # Notes, in milliseconds since 1970, when text that was waited for first stood anywhere in the page.
@@ -32,7 +32,7 @@ _WATCH = """
   window.arrived = {};
   const look = () => {
     const text = document.body.textContent;
-    for (const stock of text.match(/5\\d\\d/g) || []) {
+    for (const stock of text.match(/\\d{3}(?= \\/ 999)/g) || []) {
       window.arrived[stock] ??= performance.timeOrigin + performance.now();
     }
   };

@@ -11,7 +11,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bench.screen import GEOMETRY, TILES, scene
+from bench.panel import any_file_is_a_framebuffer
+from bench.screen import TILES, scene
 from bench.values import HEIGHT, WIDTH
 from display.framebuffer import Framebuffer
 from display.painter import Painter
@@ -22,7 +23,7 @@ async def repaint(port: str, framebuffer: Path) -> None:
     """Until killed."""
     dispenser = XyDispenser(port=port)
     await dispenser.start()
-    screen, painter = Framebuffer(framebuffer, 0, GEOMETRY), Painter(WIDTH, HEIGHT)
+    screen, painter = Framebuffer(framebuffer), Painter(WIDTH, HEIGHT)
 
     def show(first_code: int) -> None:
         painted = painter.paint(scene(first_code))
@@ -35,4 +36,5 @@ async def repaint(port: str, framebuffer: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(repaint(sys.argv[1], Path(sys.argv[2])))
+    with any_file_is_a_framebuffer():
+        asyncio.run(repaint(sys.argv[1], Path(sys.argv[2])))

@@ -12,16 +12,16 @@ from PIL import Image, ImageChops
 
 from bench.codes_made import link
 from bench.naive_kiosk import picture, pixels
+from bench.panel import BYTES, any_file_is_a_framebuffer
 from bench.processes import MEMORY
 from bench.table import Line, Row, Scale, in_turn, milliseconds, ratio
 from bench.values import HEIGHT, WIDTH
-from display.framebuffer import Channel, Framebuffer, Geometry
+from display.framebuffer import Framebuffer
 from display.painter import Painter
 from display.scene import Phase, Scene, Tile, TileState
 from display.screen import Box
 
 TILES = 12
-GEOMETRY = Geometry(WIDTH, HEIGHT, 0, 0, 32, WIDTH * 4, Channel(16, 8), Channel(8, 8), Channel(0, 8))
 MEMCPY, PRODUCT, FIRST, NAIVE = (
     "memcpy of the whole frame (reference)",
     "this project: one code changed",
@@ -52,14 +52,17 @@ class _Panel:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._frame = bytes(WIDTH * HEIGHT * 4)
+        self._frame = bytes(BYTES)
         self._copy = memoryview(bytearray(self._frame))
         file.write_bytes(self._frame)
         self._codes = 0
+        self._screen: Framebuffer | None = None
         self._start_anew()
 
     def _start_anew(self) -> None:
-        self._screen = Framebuffer(self._file, 0, GEOMETRY)
+        if self._screen is not None:
+            self._screen.close()
+        self._screen = Framebuffer(self._file)
         self._painter = Painter(WIDTH, HEIGHT)
         self._codes += TILES
         self._scene = scene(self._codes)
@@ -97,6 +100,7 @@ class _Panel:
         return time.perf_counter() - began
 
     def _show(self) -> tuple[Box, ...]:
+        assert self._screen is not None
         painted = self._painter.paint(self._scene)
         self._screen.show(painted.image, painted.changed)
         return painted.changed
@@ -118,7 +122,7 @@ class _Panel:
 
 async def measure(scale: Scale) -> list[Row]:
     """One row."""
-    with tempfile.NamedTemporaryFile(dir=MEMORY) as file:
+    with tempfile.NamedTemporaryFile(dir=MEMORY) as file, any_file_is_a_framebuffer():
         panel = _Panel(Path(file.name))
         await panel.first()
         taken = await in_turn(

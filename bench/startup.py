@@ -9,15 +9,18 @@ import sys
 import tempfile
 import time
 from asyncio.subprocess import PIPE, Process
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import zxingcpp
 from PIL import Image
 
 from bench.machine_ini import furnish
+from bench.panel import BYTES
 from bench.processes import ENVIRONMENT, MEMORY, ROOT, line_of, running
 from bench.table import Line, Row, Scale, in_turn, milliseconds, ratio
 from bench.values import HEIGHT, PRODUCTS, WIDTH
+from kiosk.simulation.scratch import free_ports
 
 START_MS, RSS_MB, PRIVATE_MB = 500, 75, 55
 IMPORTS, PRODUCT, NAIVE = (
@@ -45,8 +48,16 @@ class _Starter:
         self._settle_seconds = settle_seconds
         self._folder = folder
         self._panel = folder / "panel"
-        self._place = furnish(folder, display=f"driver = framebuffer\ndevice = {self._panel}")
+        (port,) = free_ports(1)
+        self._place = furnish(
+            folder, display=f"driver = framebuffer\ndevice = {self._panel}", wechat=f"http://127.0.0.1:{port}"
+        )
+        self._wechat = ("simulate-wechat", "--listen", f"127.0.0.1:{port}", "-c", str(self._place.ini))
         self.weights: dict[str, list[tuple[float, float]]] = {PRODUCT: [], NAIVE: []}
+
+    def wechat(self) -> AbstractAsyncContextManager[Process]:
+        """WeChat Pay, without whose first answer nothing is shown for sale."""
+        return running("-m", "kiosk", *self._wechat)
 
     async def imports(self) -> float:
         """An interpreter that does nothing with them."""
@@ -63,7 +74,7 @@ class _Starter:
         return await self._until_readable(NAIVE, "-m", "bench.naive_kiosk", str(self._panel))
 
     async def _until_readable(self, name: str, *arguments: str) -> float:
-        self._panel.write_bytes(bytes(WIDTH * HEIGHT * 4))
+        self._panel.write_bytes(bytes(BYTES))
         began = time.monotonic_ns()
         async with running(*arguments, ready=False) as process:
             while True:
@@ -86,7 +97,7 @@ class _Starter:
             sys.executable, *arguments, stdout=PIPE, stderr=PIPE, cwd=ROOT, env=ENVIRONMENT
         )
         assert process.stderr is not None
-        self._panel.write_bytes(bytes(WIDTH * HEIGHT * 4))
+        self._panel.write_bytes(bytes(BYTES))
         while not (await line_of(process) and self._codes()):
             pass
         process.kill()
@@ -106,11 +117,12 @@ async def measure(scale: Scale) -> list[Row]:
     """Two rows."""
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         starter = _Starter(Path(folder), scale.settle_seconds)
-        await starter.product()
-        taken = await in_turn(
-            {IMPORTS: starter.imports, PRODUCT: starter.product, NAIVE: starter.naive}, scale.starts
-        )
-        early = sorted(await starter.loaded())
+        async with starter.wechat():
+            await starter.product()
+            taken = await in_turn(
+                {IMPORTS: starter.imports, PRODUCT: starter.product, NAIVE: starter.naive}, scale.starts
+            )
+            early = sorted(await starter.loaded())
     starts = []
     for name, seconds in taken.items():
         median = statistics.median(seconds)

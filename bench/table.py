@@ -15,6 +15,7 @@ class Scale:
     notifications: int  # of one contestant in one round, 32 at once
     latencies: int  # of one contestant in one round, one at a time
     sales: int
+    pause_seconds: float  # after a sale: what it paints is painted before the next customer pays
     paints: int
     polls: int  # of a board, answered beside a painter; at most what the simulator remembers
     starts: int
@@ -31,7 +32,8 @@ FULL = Scale(
     rounds=7,
     notifications=1600,
     latencies=150,
-    sales=30,
+    sales=40,
+    pause_seconds=0.2,
     paints=15,
     polls=400,
     starts=7,
@@ -48,6 +50,7 @@ SMOKE = Scale(
     notifications=32,
     latencies=3,
     sales=1,
+    pause_seconds=0.0,
     paints=1,
     polls=3,
     starts=1,

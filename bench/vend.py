@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import sqlite3
 import statistics
 import tempfile
@@ -12,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bench.machine_ini import furnish
-from bench.notifications import send
+from bench.notifications import HEAD
 from bench.processes import line_of, running
 from bench.table import Line, Row, Scale, milliseconds
 from bench.values import notification, numbers
@@ -54,15 +56,17 @@ async def measure(scale: Scale) -> list[Row]:
         count = scale.sales + 1
         paid_at = datetime.now(CHINA_STANDARD_TIME).strftime("%Y%m%d%H%M%S")
         latencies, commits = [], []
-        with closing(sqlite3.connect(folder / "commits.sqlite", isolation_level=None)) as connection:
-            committer = _Committer(connection)
+        with closing(sqlite3.connect(folder / "commits.sqlite", isolation_level=None)) as database:
+            committer = _Committer(database)
             async with running("-m", "bench.vending_machine", str(place.ini), str(count)) as machine:
                 for number in numbers(count):
                     body = notification(number, paid_at)
-                    began = time.monotonic_ns()
-                    send(place.callbacks_port, [body], 1)
-                    latencies.append((await _vended(machine) - began) / 1e9)
-                    commits.append(committer.commit())
+                    with socket.create_connection(("127.0.0.1", place.callbacks_port)) as connection:
+                        await asyncio.sleep(scale.pause_seconds)
+                        commits.append(committer.commit())
+                        began = time.monotonic_ns()
+                        connection.sendall(HEAD % len(body) + body)
+                        latencies.append((await _vended(machine) - began) / 1e9)
     latency, commit = statistics.median(latencies[1:]), statistics.median(commits)
     limit = COMMITS * commit + ALLOWANCE_MS / 1000
     return [

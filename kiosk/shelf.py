@@ -16,6 +16,8 @@ from kiosk.orders import OrderState
 from kiosk.records import Change, SlotRecord
 from kiosk.settings import Settings, Slot
 
+# Changes come in bursts, as a payment and the vend that it leads to: looked up once, and not in the vend's way.
+GATHER_SECONDS = 0.01
 RETRY_SECONDS = 2.0  # after a journal that could not be read
 
 _log = logging.getLogger(__name__)
@@ -97,6 +99,7 @@ class Shelf:
     async def _keep_up(self) -> None:
         while True:
             await self._stale.wait()
+            await asyncio.sleep(GATHER_SECONDS)
             self._stale.clear()
             try:
                 await self.refresh()

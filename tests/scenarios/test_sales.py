@@ -42,6 +42,15 @@ class TestModeTwo:
 
             assert [11] == drops(here)
 
+    async def test_a_payment_that_a_notification_told_of_is_not_asked_for(self, tmp_path: Path) -> None:
+        """WeChat has said it: a question would only stand in the way of the goods."""
+        async with bench(tmp_path) as here:
+            number = await here.buy("cola")
+            await here.settled(number, OrderState.DISPENSED)
+            asked = [each.number for each in here.machine.gateway.reachability.exchanges if "orderquery" in each.call]
+
+            assert number not in asked
+
     async def test_a_lost_notification(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The notification never comes: the machine asks by itself."""
         monkeypatch.setattr("kiosk.unpaid.QUERY_CODE_SECONDS", 0.5)
