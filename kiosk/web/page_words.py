@@ -145,6 +145,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "确认订单尾号 {claim} 的商品已取出，不再退款。您已检查过吗？",
     ),
     "delivered_noted": ("The order ending in {claim} is booked as delivered.", "订单尾号 {claim} 已记为已出货。"),
+    "refund_asked": ("The refund of {amount} is on its way.", "退款 {amount} 处理中。"),
     "order_state.created": ("made", "已创建"),
     "order_state.awaiting_payment": ("unpaid", "待付款"),
     "order_state.paid": ("paid", "已付款"),
