@@ -53,7 +53,7 @@ def machine_view(site: Site) -> dict[str, Any]:
             "Tornado": tornado.version,
             "SQLite": sqlite3.sqlite_version,
             "Linux": platform.release(),
-            "system": _system(),
+            "System": _system(),
         },
     }
 

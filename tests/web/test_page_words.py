@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import hardware
 import kiosk.web
 from kiosk.orders import OrderState
 from kiosk.shelf import SlotState
@@ -26,6 +27,15 @@ def test_every_word_that_the_page_says_is_there() -> None:
 
     assert len(named) > 80
     assert set() == (named | states) - page_words("en").keys()
+
+
+def test_whatever_a_driver_knows_of_its_board_has_its_word() -> None:
+    """No fact comes out under the name that programs give it."""
+    sources = "".join(file.read_text(encoding="utf-8") for file in Path(hardware.__file__).parent.rglob("*.py"))
+    facts = set(re.findall(r'(?:Fact|_note)\("([a-z_]+)"', sources))
+
+    assert len(facts) > 20
+    assert set() == {f"fact.{name}" for name in facts} - page_words("en").keys()
 
 
 def test_both_languages_fill_in_the_same() -> None:

@@ -5,7 +5,11 @@ import { $, bytes, clock, exact, hasWord, node, span, timeOf, w } from "./tools.
 const LOOK_AGAIN_MS = 10000; // what no event tells of: disk, memory, load
 let status = null;
 
-const factName = (name) => (hasWord(`fact.${name}`) ? w(`fact.${name}`) : name.replaceAll("_", " "));
+function factName(name) {
+  const [, cabinet] = /^cabinet_(\d+)_temperature$/.exec(name) ?? [];
+  if (cabinet !== undefined) return w("fact.cabinet", { number: cabinet });
+  return hasWord(`fact.${name}`) ? w(`fact.${name}`) : name.replaceAll("_", " ");
+}
 const isHex = ({ value }) => /^([0-9a-f]{2} ){2,}[0-9a-f]{2}$/i.test(value); // a frame: on a line of its own
 
 function factValue({ value, unit }) {
