@@ -66,7 +66,7 @@ cp systemd/kiosk.tmpfiles "$root/usr/lib/tmpfiles.d/kiosk.conf"
 cp packaging/kiosk.ini "$root/usr/share/kiosk" # not below doc: a small system leaves that folder out
 cp docs/*.md "$root/usr/share/doc/kiosk"
 cp LICENSE "$root/usr/share/doc/kiosk/copyright"
-cp kiosk.ini docs/nginx.conf docs/Caddyfile docs/alerts.yml docs/grafana.json "$root/usr/share/doc/kiosk/examples"
+cp kiosk.ini docs/nginx.conf docs/Caddyfile docs/kiosk-window.conf docs/alerts.yml docs/grafana.json "$root/usr/share/doc/kiosk/examples"
 
 # --- the package -------------------------------------------------------------------------------------------------
 

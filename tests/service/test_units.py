@@ -41,6 +41,16 @@ def test_the_machine_is_shut_in(unit: Path) -> None:
     assert done.returncode == 0, done.stdout.splitlines()[-1]
 
 
+def test_a_touch_screen_opens_no_more_than_it_needs(tmp_path: Path) -> None:
+    """With the example for a window on a board without a desktop the service is still shut in."""
+    unit = tmp_path / "kiosk.service"
+    opened = (PROJECT / "docs" / "kiosk-window.conf").read_text().partition("[Service]\n")[2]
+    unit.write_text((UNITS / "kiosk.service").read_text().replace("[Service]\n", f"[Service]\n{opened}"))
+    unit.write_text(unit.read_text().replace("MemoryDenyWriteExecute=yes\n", ""))
+    done = analyze("security", "--offline=true", f"--threshold={WORST_EXPOSURE}", unit)
+    assert done.returncode == 0, done.stdout.splitlines()[-1]
+
+
 def test_every_credential_has_its_file(tmp_path: Path) -> None:
     """A credential without its file would keep the unit from starting: tmpfiles makes each, for root alone."""
     wanted = [
