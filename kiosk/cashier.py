@@ -30,7 +30,7 @@ from kiosk.payments.gateway import (
     Unclear,
 )
 from kiosk.records import Change, Step
-from kiosk.refunds import Refunds, request_refund, to_refunding
+from kiosk.refunds import ALREADY_REFUNDED, Refunds, request_refund, to_refunding
 from kiosk.settings import Product, Settings, Slot
 from kiosk.unpaid import Unpaid, in_hand
 from kiosk.words import Speaker
@@ -403,7 +403,7 @@ class Cashier:
             )
             reason = self._mismatch(order, payment)
             if reason is None and refunded:
-                reason = "it was already refunded at WeChat, not by this machine"
+                reason = ALREADY_REFUNDED
             if reason is None and order.state is OrderState.CLOSED:
                 reason = "it was paid after it had been closed"
             age_seconds = (wechat_now - payment.paid_at).total_seconds()

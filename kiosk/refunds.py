@@ -27,6 +27,8 @@ from kiosk.waiting import happens
 
 REFUND_RETRY_SECONDS = (1.0, 30.0)  # first and longest wait; a refund may be PROCESSING for a day
 
+# Why an order is refunding whose money, says orderquery, somebody has sent back already: this machine asks for none.
+ALREADY_REFUNDED = "it was already refunded at WeChat, not by this machine"
 _WAITING = frozenset({OrderState.REFUNDING, OrderState.REFUND_FAILED})  # for the customer to have the money
 
 _log = logging.getLogger(__name__)
@@ -69,6 +71,12 @@ class Refunds:
             order = await self._journal.order(out_trade_no)
             if order is None or order.state is not OrderState.REFUNDING:
                 return
+            if order.reason == ALREADY_REFUNDED:
+                if await self._end_elsewhere(order):
+                    return
+                if not await happens(nudge, wait):
+                    wait = min(wait * 2, longest)
+                continue
             refusal: RefundFailed | None = None
             if not self._gateway.can_refund:
                 reason = "no client certificate is configured: refund it in WeChat's merchant platform"
@@ -97,6 +105,19 @@ class Refunds:
                     pass
             if not await happens(nudge, wait):
                 wait = min(wait * 2, longest)
+
+    async def _end_elsewhere(self, order: Order) -> bool:
+        """Whether it is decided what somebody else has sent back: all of it is there, or no more is coming."""
+        match await self._gateway.query_refunds(order.out_trade_no, order.app_id):
+            case RefundSum(done_fen, _) if done_fen >= (order.paid_fen or 0):
+                await self._journal.update(order.out_trade_no, _refunded_elsewhere)
+                return True
+            case RefundSum(done_fen, pending_fen) if done_fen + pending_fen < (order.paid_fen or 0):
+                reason = f"{ALREADY_REFUNDED}, and only {done_fen + pending_fen} of {order.paid_fen} fen of it"
+                await self._settle(order.out_trade_no, RefundFailed(reason, fresh_number=False))
+                return True
+            case RefundSum() | Unclear():
+                return False
 
     async def ask_elsewhere(self, order: Order) -> bool:
         """Ask WeChat whether the money is back by another hand than ours, and book it if all of it is."""

@@ -164,15 +164,15 @@ class WeChatSimulator:
         """Leave the cashier without paying."""
         self._customers.cancel(out_trade_no)
 
-    def refund_on_platform(self, out_trade_no: str, *, notify_url: str = "") -> None:
-        """Refund an order in whole, as an operator does on the merchant platform: no machine knows the number."""
+    def refund_on_platform(self, out_trade_no: str, *, fen: int | None = None, notify_url: str = "") -> None:
+        """Refund an order, or `fen` of it, as an operator does on the merchant platform: by a number of its own."""
         order = self.ledger.order(out_trade_no=out_trade_no)
         self.ledger.refund(
             {
                 "out_trade_no": out_trade_no,
                 "out_refund_no": f"platform-{secrets.token_hex(8)}",
                 "total_fee": str(order.total_fen),
-                "refund_fee": str(order.total_fen),
+                "refund_fee": str(order.total_fen if fen is None else fen),
                 "notify_url": notify_url,
             }
         )

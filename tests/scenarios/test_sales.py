@@ -282,7 +282,7 @@ class TestFailures:
             assert (await here.kinds(number))[-1] == "refunded_elsewhere"
 
     async def test_money_that_went_back_before_the_machine_knew_of_it(self, tmp_path: Path) -> None:
-        """WeChat calls the order REFUND: no goods, and a refund that it refuses to make twice counts as made."""
+        """WeChat calls the order REFUND: no goods, no second refund is asked for, and it counts as made."""
         async with bench(tmp_path, public=False, wechatpay={"query_interval_seconds": 60}) as here:
             number = await here.buy("cola")
             here.wechat.refund_on_platform(number)
@@ -291,6 +291,18 @@ class TestFailures:
             await here.settled(number, OrderState.REFUNDED)
 
             assert ([], (350, 350)) == (drops(here), here.money(number))
+            assert "/secapi/pay/refund" not in {each.call for each in here.machine.gateway.reachability.exchanges}
+
+    async def test_money_that_went_back_in_part_needs_a_person(self, tmp_path: Path) -> None:
+        """WeChat calls the order REFUND, but not all of it came back: the technician is told how much did."""
+        async with bench(tmp_path, public=False, wechatpay={"query_interval_seconds": 60}) as here:
+            number = await here.buy("cola")
+            here.wechat.refund_on_platform(number, fen=100)
+            await here.until(lambda: here.money(number) == (350, 100), "a part of the money is back")
+            await here.machine.cashier.confirm(number)
+            order = await here.settled(number, OrderState.REFUND_FAILED)
+
+            assert (order.reason or "").endswith("only 100 of 350 fen of it")
 
     async def test_silence_is_refunded_once_and_never_vended_again(self, tmp_path: Path) -> None:
         """The result is lost though the can fell: in doubt, refunded by the operator's own setting, one can."""
