@@ -18,6 +18,7 @@ from core_values import make_settings
 from display.scene import Scene, TileState
 from hardware.simulated_board import SimulatedBoard
 from hardware.xy.simulator import XyBoard
+from kiosk.database import DatabaseError
 from kiosk.journal import JOURNAL_FILE
 from kiosk.machine import Machine
 from kiosk.orders import Order, OrderState
@@ -171,11 +172,12 @@ async def bench(
     dispenser: dict[str, object] | None = None,
     proxy: str = "127.0.0.1",
     offset: timedelta = timedelta(),
+    ready: bool = True,
 ) -> AsyncIterator[Bench]:
     """A machine that sells, and its surroundings; `wechatpay`, `kiosk`, `dispenser` override their sections' values.
 
     `make_board(link, ledger, motor_seconds)` makes another board than XY, for the driver that `dispenser` names.
-    `offset`: of the whole scene from now, the machine's clock and WeChat's.
+    `offset`: of the whole scene from now, the machine's clock and WeChat's. `ready`: wait until it sells.
     """
     port = free_port()
     certificate = folder / "certificate.pem"
@@ -214,10 +216,15 @@ async def bench(
     if members is not None:
         members = replace(members, api_base=wechat.base_url, screen_link=screen_link)
     settings = replace(settings, wechatpay=pay, dispenser=driven, miniprogram=members)
-    made = Bench(folder, settings, wechat, wechat_clock, board)
+    try:
+        made = Bench(folder, settings, wechat, wechat_clock, board)
+    except DatabaseError:  # there is no machine to be had
+        await board.stop()
+        await wechat.stop()
+        raise
     made.clock.offset = offset
     try:
-        await made.start()
+        await (made.start() if ready else made.machine.start())
         yield made
     finally:
         await made.machine.stop()

@@ -171,6 +171,20 @@ class TestModeOne:
             assert "稍后" in told.text
             assert loop.time() - started < 3.0
 
+    async def test_a_network_that_dies_while_nobody_buys_takes_the_codes_away(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """No scan can come any more, so nothing but the machine's own question finds out; it comes back likewise."""
+        monkeypatch.setattr("kiosk.readiness.QUIET", timedelta(seconds=0.2))
+        monkeypatch.setattr("kiosk.readiness.KNOCK_SECONDS", 0.1)
+        async with bench(tmp_path, native_mode=NativeMode.ONE) as here:
+            await here.code("cola")
+            here.wechat.faults.set("line", "down", times=None)
+            await here.until(lambda: "wechat_unreachable" in codes(here), "it is noticed")
+            assert here.scene().phase is Phase.OUT_OF_SERVICE
+            here.wechat.faults.clear("line")
+            await here.code("cola")
+
     async def test_out_of_service_is_told_on_the_phone(self, tmp_path: Path) -> None:
         """A printed code is scanned while the board is away: the reason, no order."""
         async with bench(tmp_path, native_mode=NativeMode.ONE) as here:
