@@ -12,10 +12,10 @@ from core_values import COLA, NOON, SteppedClock, make_settings
 
 from hardware.dispenser import Cause, Outcome, VendResult
 from hardware.fake import FakeDispenser
-from kiosk.dispatcher import IN_DOUBT, Dispatcher, NotNow
+from kiosk.dispatcher import Dispatcher, NotNow
 from kiosk.journal import Journal, View
 from kiosk.orders import Order, OrderState
-from kiosk.records import SlotChange, Step
+from kiosk.records import IN_DOUBT, SlotChange, Step
 from kiosk.settings import InDoubt
 
 Draft = Callable[..., Order]
@@ -134,6 +134,21 @@ class TestFailures:
         assert (board.drops, order.slot, order.attempts) == ([12], "12", 2)
         assert await stocks(journal) == {"11": 3, "12": 1, "21": 1}
         assert (await journal.slots())["11"].fault == "slot jammed"
+
+    async def test_a_slot_that_was_filled_meanwhile_gets_no_phantom(
+        self, journal: Journal, board: FakeDispenser, draft: Draft, dispatcher: Dispatcher
+    ) -> None:
+        """Counted full while its motor turned in vain: what did not fall is among what was counted."""
+        board.always(11, JAMMED)
+        board.motor_seconds = 0.2
+        begun = asyncio.Event()
+        dispatcher.on_vend(begun.set)
+        order = await pay(journal, draft())
+        await begun.wait()
+        await journal.change_slot("11", "restock", "technician", lambda record: replace(record, stock=3))
+        await settled(journal, order, OrderState.DISPENSED)
+
+        assert (await stocks(journal))["11"] == 3
 
     @pytest.mark.usefixtures("dispatcher")
     async def test_a_refund_when_every_slot_failed(
@@ -329,14 +344,25 @@ class TestTestVend:
         assert await stocks(journal) == {"11": 3, "12": 2, "21": 0}
         assert await journal.counts() == {}
 
-    async def test_a_failed_one_leaves_the_stock(
-        self, journal: Journal, board: FakeDispenser, dispatcher: Dispatcher
+    @pytest.mark.parametrize(
+        ("result", "left"),
+        [(JAMMED, (3, "slot jammed")), (SILENCE, (2, IN_DOUBT)), (NOT_TAKEN, (3, None))],
+        ids=["jammed", "silent", "not_taken"],
+    )
+    async def test_one_that_fails_takes_the_slot_off_sale(
+        self,
+        journal: Journal,
+        board: FakeDispenser,
+        dispatcher: Dispatcher,
+        result: VendResult,
+        left: tuple[int, str | None],
     ) -> None:
-        """When nothing fell, nothing is missing."""
-        board.then(JAMMED)
+        """When nothing fell, nothing is missing; what a customer must not meet is not sold until it is freed."""
+        board.then(result)
         await dispatcher.test_vend("11", "technician")
+        slot = (await journal.slots())["11"]
 
-        assert (await stocks(journal))["11"] == 3
+        assert (slot.stock, slot.fault) == left
 
     async def test_not_while_a_customer_is_served(
         self, journal: Journal, board: FakeDispenser, draft: Draft, dispatcher: Dispatcher

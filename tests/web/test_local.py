@@ -138,6 +138,14 @@ class TestOrders:
         assert "refunded" in refused["error"]["message"]
         assert (350, 350) == here.money(number)
 
+    async def test_an_empty_filter_is_none(self, browser: Browser) -> None:
+        """As the address is written in the contract, with nothing filled in."""
+        await browser.here.settled(await browser.here.buy("cola"), OrderState.DISPENSED)
+        code, answer = await browser.api("GET", "/api/orders?state=&limit=&before=")
+
+        assert 200 == code
+        assert "dispensed" in {order["state"] for order in answer["orders"]}
+
     @pytest.mark.parametrize("query", ["state=sold", "limit=0", "limit=501", "limit=x"])
     async def test_a_wrong_filter(self, browser: Browser, query: str) -> None:
         """400 with what would be right."""

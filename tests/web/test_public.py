@@ -212,7 +212,7 @@ class TestSurface:
     async def test_nothing_else_is_reachable(self, wechat: WeChat) -> None:
         """Neither the technician's page nor its API; GET of a callback is not allowed; /healthz says ok."""
         base = f"http://127.0.0.1:{wechat.here.settings.callbacks.port}"
-        codes = {}
+        codes, servers = {}, set()
         for path in (
             "/",
             "/login",
@@ -223,11 +223,15 @@ class TestSurface:
             "/wxpay/notify",
             "/healthz",
         ):
-            codes[path] = (await AsyncHTTPClient().fetch(base + path, raise_error=False)).code
+            answer = await AsyncHTTPClient().fetch(base + path, raise_error=False)
+            codes[path] = answer.code
+            servers.add(answer.headers["Server"])
+        looked = await AsyncHTTPClient().fetch(f"{base}/healthz", method="HEAD")
 
         assert 200 == codes.pop("/healthz")
         assert 405 == codes.pop("/wxpay/notify")
         assert {404} == set(codes.values()), codes
+        assert (200, {"kiosk"}) == (looked.code, servers)
 
     async def test_a_wrong_amount_that_wechat_confirms_is_refunded(self, wechat: WeChat) -> None:
         """When WeChat itself says that another amount was paid, nothing drops and all of it goes back."""
