@@ -196,7 +196,7 @@ class TestBoard:
     @pytest.mark.parametrize("after_drop", [True, False])
     async def test_rebooted(self, make: Maker, rig: Rig, *, after_drop: bool) -> None:
         """A reboot in mid-vend: the truth, no second command, and the machine sells on."""
-        bench = await make(vend_timeout_seconds=1)
+        bench = await make(vend_timeout_seconds=3)
         bench.board.reboot_in_next_vend(after_drop=after_drop)
         ended = await bench.vend(rig.slots[0])
         assert_true(ended, bench.drops(), rig.slots[0])
