@@ -20,7 +20,7 @@ from bench.values import numbers, settings_in
 from kiosk.cashier import Cashier
 from kiosk.clock import SystemClock
 from kiosk.journal import Journal
-from kiosk.machine import BODY_SECONDS, IDLE_CONNECTION_SECONDS, MAX_HEADER_BYTES
+from kiosk.machine import BODY_SECONDS, IDLE_CONNECTION_SECONDS, MAX_HEADER_BYTES, share_interpreter
 from kiosk.orders import Channel, Order, OrderState
 from kiosk.payments.wechat.gateway import WeChatGateway
 from kiosk.payments.wechat.notifications import Inbound
@@ -60,6 +60,7 @@ async def serve(port: int, folder: Path, count: int) -> None:
         idle_connection_timeout=IDLE_CONNECTION_SECONDS,
     )
     server.add_sockets(bind_sockets(port, "127.0.0.1"))
+    share_interpreter()
     print("ready", flush=True)
     await asyncio.Event().wait()
 

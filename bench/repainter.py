@@ -17,6 +17,7 @@ from bench.values import HEIGHT, WIDTH
 from display.framebuffer import Framebuffer
 from display.painter import Painter
 from hardware.xy.driver import XyDispenser
+from kiosk.machine import share_interpreter
 
 
 async def repaint(port: str, framebuffer: Path) -> None:
@@ -29,6 +30,7 @@ async def repaint(port: str, framebuffer: Path) -> None:
         painted = painter.paint(scene(first_code))
         screen.show(painted.image, painted.changed)
 
+    share_interpreter()
     print("ready", flush=True)
     loop, thread = asyncio.get_running_loop(), ThreadPoolExecutor(1)
     for first_code in itertools.count(step=TILES):

@@ -36,6 +36,7 @@ async def sell(ini: Path, count: int) -> None:
     await fill(journal, settings, count)
     await journal.close()
     setattr(machine, "make_dispenser", lambda _: Wire())  # noqa: B010 - for this process only
+    machine.share_interpreter()
     made = machine.Machine(settings)
     await made.start()
     print("ready", flush=True)
