@@ -77,6 +77,7 @@ class OrderCodes:
         self._shelf = shelf
         self._clock = clock
         self._codes: dict[str, Code] = {}
+        self._renewed: dict[str, Code] = {}  # the one before, which can still be paid for a while
         self._wakes: dict[str, asyncio.Event] = {}
         self._retired: list[asyncio.TimerHandle] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -158,11 +159,13 @@ class OrderCodes:
                     wait, retry_wait = retry_wait, min(retry_wait * 2, longest_wait)
                 else:
                     wait = renew_at - loop.time()
-            elif code is not None:
+            elif code is not None or product_id in self._renewed:
                 hide_until = hide_until or loop.time() + (HIDDEN_SECONDS if self._readiness.blocked else 0)
                 if loop.time() >= hide_until:
-                    self._drop(code)
-                    self._cashier.withdraw(code.out_trade_no)
+                    for open_code in (code, self._renewed.pop(product_id, None)):
+                        if open_code is not None:
+                            self._drop(open_code)
+                            self._cashier.withdraw(open_code.out_trade_no)
                     continue
                 wait = hide_until - loop.time()
             await happens(wake, wait)
@@ -181,6 +184,9 @@ class OrderCodes:
             if _differ(product, self._settings.product(product.id)):  # a new ini was taken meanwhile
                 self._cashier.withdraw(answer.out_trade_no)
                 return False
+            before = self._codes.get(product.id)
+            if before is not None:
+                self._renewed[product.id] = before
             self._codes[product.id] = answer
             self._tell()
             return True

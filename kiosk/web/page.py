@@ -7,8 +7,6 @@ import contextlib
 import json
 from typing import Any
 
-from tornado.escape import utf8
-
 from kiosk.database import DatabaseError
 from kiosk.orders import OrderState
 from kiosk.readiness import UNSETTLED_AFTER
@@ -39,8 +37,7 @@ class PageHandler(Guarded):
             name=self.site.settings.kiosk.name,
             language=language,
             w=words,
-            # Inside a script element only "<" could end it or begin a comment.
-            first=utf8(json.dumps(first, ensure_ascii=False).replace("<", "\\u003c")),
+            first=json.dumps(first, ensure_ascii=False),
             states=[state.value for state in OrderState],
         )
 

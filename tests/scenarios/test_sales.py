@@ -12,6 +12,7 @@ from scenario_kit import Bench, bench
 
 from display.scene import NoticeKind, Phase, TileState
 from kiosk.audit import audit
+from kiosk.cashier import CODE_GRACE_SECONDS
 from kiosk.orders import OrderState
 from kiosk.settings import InDoubt, NativeMode
 from kiosk.simulation.wechat import Cashier, Payment, Told
@@ -100,6 +101,22 @@ class TestModeTwo:
 
             assert isinstance(paid, Payment)
             assert [11] == drops(here)
+
+    async def test_a_code_that_was_renewed_goes_with_its_product(self, tmp_path: Path) -> None:
+        """What cannot be sold any more cannot be paid: by the code on the screen, or by the one before it."""
+        async with bench(tmp_path, wechatpay={"code_ttl_seconds": 3}) as here:
+            first = await here.code("tea")
+            await here.code("tea", other_than=first)
+            journal, ledger = here.machine.journal, here.wechat.ledger
+            await journal.change_slot("21", "disable", "tester", lambda slot: replace(slot, disabled=True))
+            teas = [order for order in ledger.orders.values() if order.fields["product_id"] == "tea"]
+
+            def closed() -> bool:
+                return {ledger.trade_state(order) for order in teas} == {"CLOSED"}
+
+            async with asyncio.timeout(CODE_GRACE_SECONDS / 2):  # by itself the one before goes a minute later
+                await here.until(closed, "both are closed")
+            assert len(teas) >= 2
 
     async def test_a_restart_keeps_the_codes(self, tmp_path: Path) -> None:
         """Whoever scanned before a restart can pay after it; the same code is shown again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 import re
 from collections.abc import AsyncIterator
@@ -129,12 +130,13 @@ class TestRoutes:
             await browser.log_in()
             await here.machine.readiness.switch_out_of_service("</script><i>noon", "tester")
             page = (await browser.send("GET", "/")).body.decode()
-        came_with_it = re.search(r'<script type="application/json" id="first">(.*?)</script>', page, re.DOTALL)
+        came_with_it = re.search(r'<data id="first" value="([^"]*)"', page)
 
         assert "<b>" not in page
         assert "<i>" not in page
+        assert re.search(r"<script(?![^>]*src=)|<style| style=| on[a-z]+=", page) is None
         assert came_with_it is not None
-        status = json.loads(came_with_it[1])["status"]
+        status = json.loads(html.unescape(came_with_it[1]))["status"]
         assert (name, "</script><i>noon") == (status["name"], status["out_of_service"])
 
     async def test_a_wrong_bearer_token_opens_nothing(self, browser: Browser) -> None:

@@ -1,5 +1,5 @@
 // What every part of the page uses: what came with it, words, elements, money and times.
-export const first = JSON.parse(document.getElementById("first").textContent);
+export const first = JSON.parse(document.getElementById("first").value);
 const words = first.words;
 
 export const $ = (id) => document.getElementById(id);
