@@ -264,7 +264,7 @@ def _serial_port(settings: Settings) -> Iterator[str]:
 
 async def _board_status(settings: Settings) -> Status:
     """What the driver knows once it has asked the board what it is; nothing is moved."""
-    from kiosk.machine import make_dispenser  # noqa: PLC0415 - as in _framebuffer
+    from kiosk.drivers import make_dispenser  # noqa: PLC0415 - as in _screen
 
     dispenser = make_dispenser(settings)
     changed = asyncio.Event()
@@ -286,8 +286,8 @@ def _screen(settings: Settings) -> Iterator[str]:
     display = settings.display
     if display.driver not in {DisplayDriver.FRAMEBUFFER, DisplayDriver.WINDOW}:
         return
-    from display.screen import ScreenError  # noqa: PLC0415 - only for a real screen: it loads the whole machine
-    from kiosk.machine import screen_opener  # noqa: PLC0415 - as above
+    from display.screen import ScreenError  # noqa: PLC0415 - only for a real screen: it loads painters and drivers
+    from kiosk.drivers import screen_opener  # noqa: PLC0415 - as above
 
     try:
         screen_opener(settings)().close()

@@ -8,22 +8,18 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
-from display.framebuffer import Framebuffer
-from display.png_file import PngFile
-from display.screen import NullScreen, Screen
-from hardware.dispenser import Dispenser, Keypad
+from hardware.dispenser import Keypad
 from kiosk.cashier import Cashier
 from kiosk.clock import Clock, SystemClock
 from kiosk.codes import Codes, OrderCodes, StaticCodes
 from kiosk.config import ConfigError, load
 from kiosk.database import DatabaseError
 from kiosk.dispatcher import Dispatcher
+from kiosk.drivers import make_dispenser, screen_opener
 from kiosk.journal import Journal
 from kiosk.keypad import KeypadSales
 from kiosk.lock import DataFolderLock
@@ -36,11 +32,7 @@ from kiosk.readiness import Readiness
 from kiosk.reload import merge
 from kiosk.service import Service
 from kiosk.settings import (
-    DispenserDriver,
-    DispenserSettings,
-    DisplayDriver,
     ListenAddress,
-    ModbusProfile,
     NativeMode,
     Settings,
 )
@@ -59,8 +51,6 @@ MAX_HEADER_BYTES = 8 * 1024
 # takes several turns: with 5 ms one in a hundred took 31 ms while the screen was painted, with this 5 (make bench).
 SWITCH_SECONDS = 0.001
 JOURNAL_SECONDS = 15.0  # three times what the journal waits for another process's lock, and a worn-out card's sync
-DEFAULT_FRAMEBUFFER = Path("/dev/fb0")
-FAKE_DROPS = "drops.jsonl"  # what the fake dispenser dropped, in the data folder
 
 _log = logging.getLogger(__name__)
 
@@ -354,95 +344,6 @@ async def _reload_forever(machine: Machine, service: Service, hangup: asyncio.Ev
             for name in waiting:
                 _log.warning("%s in it has changed, which only a restart takes: systemctl restart kiosk", name)
         service.ready(status)
-
-
-def make_dispenser(settings: Settings) -> Dispenser:
-    """The driver that the ini names. Drivers are imported here so that only the one in use is loaded."""
-    chosen = settings.dispenser
-    match chosen.driver:
-        case DispenserDriver.FAKE:
-            from hardware.fake import FakeDispenser  # noqa: PLC0415
-
-            return FakeDispenser(ledger=settings.kiosk.data_dir / FAKE_DROPS)
-        case DispenserDriver.XY:
-            from hardware.xy.driver import XyDispenser  # noqa: PLC0415
-
-            return XyDispenser(
-                port=chosen.port or "",
-                baudrate=chosen.baudrate or 57600,
-                vend_timeout_seconds=chosen.vend_timeout_seconds,
-                drop_sensor=chosen.xy.drop_sensor,
-                lift=chosen.xy.lift,
-                repeat=chosen.xy.repeat,
-                poll_interval_ms=chosen.xy.poll_interval_ms,
-                sales_counter=chosen.xy.sales_counter,
-            )
-        case DispenserDriver.MDB:
-            from hardware.mdb.driver import MdbDispenser  # noqa: PLC0415
-
-            return MdbDispenser(
-                port=chosen.port or "",
-                baudrate=chosen.baudrate or 115200,
-                vend_timeout_seconds=chosen.vend_timeout_seconds,
-                mdb_address=chosen.mdb.address,
-                currency=chosen.mdb.currency,
-                settings=dict(chosen.mdb.bridge_settings),
-            )
-        case DispenserDriver.MODBUS:
-            return _modbus_dispenser(chosen)
-        case DispenserDriver.TCN:
-            from hardware.tcn.driver import TcnDispenser  # noqa: PLC0415
-
-            return TcnDispenser(
-                port=chosen.port or "",
-                baudrate=chosen.baudrate or 9600,
-                vend_timeout_seconds=chosen.vend_timeout_seconds,
-                drop_sensor=chosen.tcn.drop_sensor,
-            )
-
-
-def _modbus_dispenser(chosen: DispenserSettings) -> Dispenser:
-    modbus = chosen.modbus
-    match modbus.profile:
-        case ModbusProfile.RELAY:
-            from hardware.modbus.relay import RelayDispenser  # noqa: PLC0415
-
-            return RelayDispenser(
-                port=chosen.port or "",
-                baudrate=chosen.baudrate or 9600,
-                vend_timeout_seconds=chosen.vend_timeout_seconds,
-                unit=modbus.unit,
-                pulse_seconds=modbus.pulse_seconds,
-                proof_by_input=modbus.proof_by_input,
-            )
-        case ModbusProfile.ZDM8:
-            from hardware.modbus.zdm8 import Motor, Zdm8Dispenser  # noqa: PLC0415
-
-            return Zdm8Dispenser(
-                port=chosen.port or "",
-                baudrate=chosen.baudrate or 9600,
-                vend_timeout_seconds=chosen.vend_timeout_seconds,
-                unit=modbus.unit,
-                drop_sensor=modbus.sensor,
-                motor=Motor[modbus.motor.upper()],
-            )
-
-
-def screen_opener(settings: Settings) -> Callable[[], Screen]:
-    """What opens the screen that the ini names; each call opens it anew, and raises `ScreenError`."""
-    display = settings.display
-    match display.driver:
-        case DisplayDriver.FRAMEBUFFER:
-            return lambda: Framebuffer(display.device or DEFAULT_FRAMEBUFFER, display.rotate)
-        case DisplayDriver.FILE:
-            file = display.device or Path("screen.png")
-            return lambda: PngFile(file, display.width, display.height, display.rotate)
-        case DisplayDriver.NONE:
-            return lambda: NullScreen(display.width, display.height)
-        case DisplayDriver.WINDOW:
-            from display.window import Window  # noqa: PLC0415 - only the driver in use is loaded
-
-            return lambda: Window(display.width, display.height, display.rotate)
 
 
 def _static_codes(settings: Settings) -> StaticCodes:

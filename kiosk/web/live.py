@@ -55,13 +55,6 @@ class Live:
         """Let a watcher go."""
         self._watchers.discard(watcher)
 
-    def close(self) -> None:
-        """Let everybody go."""
-        if self._task is not None:
-            self._task.cancel()
-        for watcher in tuple(self._watchers):
-            watcher.close(1001)
-
     async def _feed(self) -> None:
         while self._watchers:
             if await happens(self._dirty, HEARTBEAT_SECONDS):

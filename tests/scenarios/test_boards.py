@@ -18,7 +18,7 @@ from hardware.simulated_board import SimulatedBoard
 from hardware.tcn.codec import turn
 from hardware.tcn.simulator import TcnBoard
 from kiosk.audit import audit
-from kiosk.machine import make_dispenser
+from kiosk.drivers import make_dispenser
 from kiosk.orders import OrderState
 from kiosk.settings import DispenserDriver, ModbusProfile, ModbusSettings, TcnSettings
 
