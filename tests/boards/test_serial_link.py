@@ -115,21 +115,20 @@ class TestLoss:
         witness.link.start()
         await wait_until(lambda: witness.link.is_up, "the port is open")
         first = adapter.line.path
+        held = os.open(first, os.O_RDWR | os.O_NOCTTY)  # so that its name is not free when the adapter comes back
         adapter.line.unplug()
         await wait_until(lambda: len(witness.said) == 3, "the loss was told")
         assert adapter.name in witness.said[1]
         assert "was lost" in witness.said[1]
         assert witness.said[2] == f"the serial port {adapter.name} is not there: is the adapter plugged in?"
         assert not witness.link.is_up
-        taken = os.openpty()  # so that the adapter comes back as another device
         adapter.line.plug()
         await wait_until(lambda: witness.link.is_up, "the port is open again")
         assert adapter.line.path != first
         assert witness.link.write(b"again")
         await wait_until(lambda: adapter.data == b"again", "bytes went out")
         assert witness.said[3:] == ["up"]
-        for descriptor in taken:
-            os.close(descriptor)
+        os.close(held)
 
     async def test_a_line_that_takes_nothing_is_lost_at_once(self, adapter: Adapter, witness: Witness) -> None:
         """It is lost with its own sentence, and does not hold up the event loop."""
