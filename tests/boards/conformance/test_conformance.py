@@ -60,7 +60,7 @@ class TestOutcomes:
 
     async def test_failed_for_certain(self, make: Maker, rig: Rig) -> None:
         """A slot that jams is NOT_DELIVERED and its own fault; nothing fell, and the next slot sells."""
-        bench = await make(vend_timeout_seconds=1)
+        bench = await make(vend_timeout_seconds=20)
         bench.board.jam(rig.slots[0])
         failed = await bench.vend(rig.slots[0])
         assert (failed.outcome, failed.cause) == (Outcome.NOT_DELIVERED, Cause.SLOT)
@@ -105,7 +105,7 @@ class TestLine:
     @pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES.keys())
     async def test_noisy(self, make: Maker, rig: Rig, wire: Wire) -> None:
         """On any line: DELIVERED means one item in the board's ledger, NOT_DELIVERED none, UNKNOWN at most one."""
-        bench = await make(vend_timeout_seconds=1 if wire.loss else 2, wire=wire)
+        bench = await make(vend_timeout_seconds=1 if wire.loss else 20, wire=wire)
         bench.board.jam(rig.slots[2])
         outcomes = []
         for slot in rig.slots[:4]:
@@ -138,7 +138,7 @@ class TestLine:
     @pytest.mark.parametrize("phase", ["idle", "vend", "drop", "ended"])
     async def test_unplugged_and_back_under_another_name(self, make: Maker, rig: Rig, phase: str) -> None:
         """Pulled out before, in, and after a vend: the truth about the vend, then the next one is sold."""
-        bench = await make(vend_timeout_seconds=1)
+        bench = await make(vend_timeout_seconds=3)
         old = bench.board.path
         held = os.open(old, os.O_RDWR | os.O_NOCTTY)  # so that its name is not free when the adapter comes back
         await rig.arrange(bench, rig.slots[0])
