@@ -20,7 +20,7 @@ from kiosk.journal import JOURNAL_FILE, Journal, UnknownOrder, read_story
 from kiosk.orders import Channel, Order, OrderState
 from kiosk.records import SlotRecord, Step
 
-JOURNALS = Path(__file__).parent / "journals"  # dumps of journals that machines of those versions wrote
+JOURNALS = Path(__file__).parent / "journals"  # as machines of versions 1 and 2 wrote them; 3 is 2, brought up
 NOW = NOON + timedelta(days=3)  # they sold on the day after noon
 
 
