@@ -13,19 +13,18 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from bench.values import numbers, settings_in
 from kiosk.cashier import Cashier
 from kiosk.clock import SystemClock
 from kiosk.journal import Journal
-from kiosk.machine import BODY_SECONDS, IDLE_CONNECTION_SECONDS, MAX_HEADER_BYTES, share_interpreter
+from kiosk.machine import share_interpreter
 from kiosk.orders import Channel, Order, OrderState
 from kiosk.payments.wechat.gateway import WeChatGateway
 from kiosk.payments.wechat.notifications import Inbound
 from kiosk.settings import Settings
-from kiosk.web.public import MAX_BODY_BYTES, public_application
+from kiosk.web.public import public_server
 from kiosk.words import Speaker
 
 
@@ -52,13 +51,7 @@ async def serve(port: int, folder: Path, count: int) -> None:
         answered=lambda _: None,
     )
     inbound = Inbound(settings.wechatpay, miniprogram_app_id=None)
-    server = HTTPServer(
-        public_application(cashier, inbound, None),
-        max_body_size=MAX_BODY_BYTES,
-        max_header_size=MAX_HEADER_BYTES,
-        body_timeout=BODY_SECONDS,
-        idle_connection_timeout=IDLE_CONNECTION_SECONDS,
-    )
+    server = public_server(cashier, inbound, None)
     server.add_sockets(bind_sockets(port, "127.0.0.1"))
     share_interpreter()
     print("ready", flush=True)

@@ -38,15 +38,14 @@ from kiosk.settings import (
 )
 from kiosk.shelf import Shelf
 from kiosk.storefront import Storefront
+from kiosk.web import MAX_HEADER_BYTES
 from kiosk.web.local import MAX_READ_BYTES, local_application
+from kiosk.web.messages import BODY_SECONDS, IDLE_CONNECTION_SECONDS
 from kiosk.web.miniprogram import Counter
-from kiosk.web.public import MAX_BODY_BYTES, public_application
+from kiosk.web.public import public_server
 from kiosk.web.views import Site
 from kiosk.words import Speaker
 
-BODY_SECONDS = 5  # a sender that needs longer for one message is not WeChat
-IDLE_CONNECTION_SECONDS = 75  # keeps a reverse proxy's connections, not a stranger's
-MAX_HEADER_BYTES = 8 * 1024
 # Python lets a thread that works go on for 5 ms before another one that waits has its turn, and an answer to a board
 # takes several turns: with 5 ms one in a hundred took 31 ms while the screen was painted, with this 5 (make bench).
 SWITCH_SECONDS = 0.001
@@ -146,14 +145,7 @@ class Machine:
         self._login = None if settings.miniprogram is None else Login(settings.miniprogram)
         self._counter = self._make_counter()
         inbound = Inbound(settings.wechatpay, miniprogram_app_id=miniprogram_app_id)
-        self._public = HTTPServer(
-            public_application(self.cashier, inbound, self._counter),
-            xheaders=False,
-            max_body_size=MAX_BODY_BYTES,
-            max_header_size=MAX_HEADER_BYTES,
-            body_timeout=BODY_SECONDS,
-            idle_connection_timeout=IDLE_CONNECTION_SECONDS,
-        )
+        self._public = public_server(self.cashier, inbound, self._counter)
         self._site = Site(
             settings=settings,
             journal=self.journal,

@@ -26,8 +26,7 @@ from typing import Any
 import cryptography.x509  # noqa: F401 - what a machine imports when it needs it; here for all of them, before the fork
 import requests.adapters
 import serial
-import tornado.platform.asyncio
-import tornado.web
+from tornado.http1connection import HTTP1Connection
 
 import hardware.xy.driver  # noqa: F401
 from hardware.mdb import driver as mdb_driver
@@ -101,6 +100,12 @@ def frame_kind(_: object, data: bytes) -> str | None:
     return f"frame {data[2]:02x}"
 
 
+def answer_kind(connection: HTTP1Connection, *_: object) -> str | None:
+    """What is answered to a request; the status is asked for by those who watch."""
+    asked = connection._request_start_line
+    return None if asked is None or asked.path == "/api/status" else f"answer {asked.method}"
+
+
 def machine(order: dict[str, str]) -> None:
     """Be a machine; never returns."""
     log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -118,12 +123,7 @@ def machine(order: dict[str, str]) -> None:
         lambda _, request, **__: f"call {request.path_url.split('?')[0]}",
     )
     wrap(serial.Serial, "write", points, frame_kind)
-    wrap(
-        tornado.web.RequestHandler,
-        "finish",
-        points,
-        lambda handler, *_: None if handler.request.path == "/api/status" else f"answer {handler.request.method}",
-    )
+    wrap(HTTP1Connection, "write_headers", points, answer_kind)
     # A word about a vend comes within a moment here, or never: hundreds of trials need not wait for it as people do.
     timing = dataclasses.replace(mdb_driver.MdbTiming(), listen_seconds=0.3, recall_seconds=1.0)
     mdb_driver.MdbTiming = lambda: timing  # type: ignore[assignment,misc] # of no other bridge in this process

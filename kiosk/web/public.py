@@ -5,87 +5,69 @@ from __future__ import annotations
 import logging
 
 from tornado import web
+from tornado.httpserver import HTTPServer
 
 from kiosk.cashier import Cashier
 from kiosk.database import DatabaseError
 from kiosk.errors import NotForSale
+from kiosk.payments.wechat.fields import NOTIFY_PATH, REFUND_NOTIFY_PATH
 from kiosk.payments.wechat.notifications import SUCCESS_REPLY, Inbound, NotBelieved, failure_reply
-from kiosk.web import SERVER_NAME
+from kiosk.web import MAX_HEADER_BYTES, SERVER_NAME
+from kiosk.web.messages import Answer, PublicDoor
 from kiosk.web.miniprogram import Counter, miniprogram_routes
 
 MAX_BODY_BYTES = 64 * 1024  # the contract's limit; WeChat's own messages are below 4 KiB
+NOT_STORED = "not stored, please repeat"
 
 _log = logging.getLogger(__name__)
 
 
-class _XmlHandler(web.RequestHandler):
-    """A WeChat endpoint: one POST, XML both ways, never a redirect, no XSRF (their servers hold no cookie)."""
+class _Messages:
+    """Answers what WeChat posts. Never anything but XML, which says by itself whether the message was taken."""
 
-    def initialize(self, cashier: Cashier, inbound: Inbound) -> None:
-        """Take the parts."""
-        self.cashier = cashier
-        self.inbound = inbound
+    def __init__(self, cashier: Cashier, inbound: Inbound) -> None:
+        self._cashier = cashier
+        self._inbound = inbound
 
-    def set_default_headers(self) -> None:
-        """Name nothing but the content."""
-        self.set_header("Content-Type", "text/xml; charset=utf-8")
-        self.set_header("Server", SERVER_NAME)
+    async def scan(self, body: bytes) -> bytes:
+        """Native mode one: somebody scanned a product's code, and waits for the cashier to open on the phone.
 
-    def check_xsrf_cookie(self) -> None:
-        """WeChat signs its messages instead."""
-
-
-class ScanHandler(_XmlHandler):
-    """Native mode one: somebody scanned a product's code, and waits for the cashier to open on the phone."""
-
-    async def post(self) -> None:
-        """Answer with a prepay_id, or with the words that the customer reads."""
+        The answer is a prepay_id, or the words that the customer reads.
+        """
         try:
-            scan = self.inbound.read_scan(self.request.body)
+            scan = self._inbound.read_scan(body)
         except NotBelieved as error:
             _log.warning("a scan was not believed: %s", error)
-            self.finish(failure_reply(str(error)))
-            return
+            return failure_reply(str(error))
         try:
-            order = await self.cashier.order_by_scan(scan.product_id, scan.openid, scan.nonce)
+            order = await self._cashier.order_by_scan(scan.product_id, scan.openid, scan.nonce)
         except NotForSale as error:
-            self.finish(self.inbound.scan_refused(scan, str(error)))
-            return
-        self.finish(self.inbound.scan_prepaid(scan, order.prepay_id or ""))
+            return self._inbound.scan_refused(scan, str(error))
+        return self._inbound.scan_prepaid(scan, order.prepay_id or "")
 
-
-class PaymentHandler(_XmlHandler):
-    """A payment notification. SUCCESS goes out only once the payment is durable."""
-
-    async def post(self) -> None:
-        """Take it, or say why not: then WeChat repeats it."""
+    async def payment(self, body: bytes) -> bytes:
+        """SUCCESS goes out only once the payment is durable; after anything else WeChat repeats the message."""
         try:
-            await self.cashier.payment_notified(self.inbound.read_payment(self.request.body))
+            await self._cashier.payment_notified(self._inbound.read_payment(body))
         except NotBelieved as error:
             _log.warning("a payment notification was not believed: %s", error)
-            self.finish(failure_reply(str(error)))
+            return failure_reply(str(error))
         except DatabaseError as error:
             _log.error("a payment could not be made durable: %s", error)
-            self.finish(failure_reply("not stored, please repeat"))
-        else:
-            self.finish(SUCCESS_REPLY)
+            return failure_reply(NOT_STORED)
+        return SUCCESS_REPLY
 
-
-class RefundHandler(_XmlHandler):
-    """A refund notification."""
-
-    async def post(self) -> None:
-        """Take it, or say why not: then WeChat repeats it."""
+    async def refund(self, body: bytes) -> bytes:
+        """The same for the end of a refund."""
         try:
-            await self.cashier.refund_notified(self.inbound.read_refund(self.request.body))
+            await self._cashier.refund_notified(self._inbound.read_refund(body))
         except NotBelieved as error:
             _log.warning("a refund notification was not believed: %s", error)
-            self.finish(failure_reply(str(error)))
+            return failure_reply(str(error))
         except DatabaseError as error:
             _log.error("a refund could not be made durable: %s", error)
-            self.finish(failure_reply("not stored, please repeat"))
-        else:
-            self.finish(SUCCESS_REPLY)
+            return failure_reply(NOT_STORED)
+        return SUCCESS_REPLY
 
 
 class _PlainHandler(web.RequestHandler):
@@ -114,6 +96,10 @@ class HealthHandler(_PlainHandler):
     head = get
 
 
+class _MessageHandler(_PlainHandler):
+    """The address of a message, asked for by anything but POST: not allowed."""
+
+
 class _NothingHandler(_PlainHandler):
     """Every other address."""
 
@@ -122,16 +108,22 @@ class _NothingHandler(_PlainHandler):
         raise web.HTTPError(404)
 
 
-def public_application(cashier: Cashier, inbound: Inbound, counter: Counter | None) -> web.Application:
+def public_server(cashier: Cashier, inbound: Inbound, counter: Counter | None) -> HTTPServer:
     """Everything that is meant for the internet; `counter`: the mini-program's, where there is one."""
-    parts = {"cashier": cashier, "inbound": inbound}
-    return web.Application(
+    messages = _Messages(cashier, inbound)
+    answers: dict[str, Answer] = {
+        "/wxpay/scan": messages.scan,
+        NOTIFY_PATH: messages.payment,
+        REFUND_NOTIFY_PATH: messages.refund,
+    }
+    others = web.Application(
         [
-            (r"/wxpay/scan", ScanHandler, parts),
-            (r"/wxpay/notify", PaymentHandler, parts),
-            (r"/wxpay/refund-notify", RefundHandler, parts),
+            *((path, _MessageHandler) for path in answers),
             (r"/healthz", HealthHandler),
             *([] if counter is None else miniprogram_routes(counter)),
         ],
         default_handler_class=_NothingHandler,
     )
+    server = HTTPServer(PublicDoor(answers, others), max_body_size=MAX_BODY_BYTES, max_header_size=MAX_HEADER_BYTES)
+    server.conn_params.header_timeout = None  # a second timer for what the door watches over
+    return server

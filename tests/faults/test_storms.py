@@ -178,8 +178,8 @@ class TestHostileOnes:
 
     async def test_slow_senders(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Whoever sends a head or a body drop by drop is cut off; a customer notices nothing of it."""
-        monkeypatch.setattr("kiosk.machine.BODY_SECONDS", 1)
-        monkeypatch.setattr("kiosk.machine.IDLE_CONNECTION_SECONDS", 1)
+        monkeypatch.setattr("kiosk.web.messages.BODY_SECONDS", 1)
+        monkeypatch.setattr("kiosk.web.messages.IDLE_CONNECTION_SECONDS", 1)
         line, host = "POST /wxpay/notify HTTP/1.1", "Host: pay.example.com"
         starts = [head(line, host, "Content-Length: 1000"), f"{line}\r\n{host}\r\nX-Slow: ".encode(), b"", b"P"]
 

@@ -208,6 +208,44 @@ class TestScan:
         return xml.build({**fields, "sign": sign(fields, pay.api_key, SignType.MD5)})
 
 
+class TestMistakes:
+    async def test_a_mistake_of_ours_is_not_the_last_answer(
+        self, wechat: WeChat, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whatever goes wrong with a message, its sender gets an answer that is no SUCCESS; the repeat is taken."""
+        number = (await wechat.here.scan("cola")).out_trade_no
+        notice = xml.build(wechat.notice(number))
+
+        async def fail(*_: object) -> None:
+            raise RuntimeError("a mistake")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(wechat.here.machine.cashier, "payment_notified", fail)
+            answer = await wechat.post("/wxpay/notify", notice)
+        repeated = await wechat.post("/wxpay/notify", notice)
+
+        assert (500, b"") == (answer.code, answer.body)
+        assert (200, SUCCESS) == (repeated.code, repeated.body)
+
+    async def test_two_messages_on_one_connection(self, wechat: WeChat) -> None:
+        """A proxy that keeps its connections gets an answer to each message, sent in one piece or in drops."""
+        number = (await wechat.here.scan("cola")).out_trade_no
+        body = xml.build(wechat.notice(number))
+        lines = ("POST /wxpay/notify?a=1 HTTP/1.1", "Host: pay.example.com", f"Content-Length: {len(body)}", "", "")
+        head = "\r\n".join(lines).encode()
+        reader, writer = await asyncio.open_connection("127.0.0.1", wechat.here.settings.callbacks.port)
+        answers = []
+        for pieces in ([head + body], [head, body[:100], body[100:]], [head + body]):
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+            answers.append(await reader.readuntil(SUCCESS))
+        writer.close()
+
+        assert 3 == len(answers)
+        assert all(answer.startswith(b"HTTP/1.1 200 OK\r\n") for answer in answers)
+
+
 class TestSurface:
     async def test_nothing_else_is_reachable(self, wechat: WeChat) -> None:
         """Neither the technician's page nor its API; GET of a callback is not allowed; /healthz says ok."""
