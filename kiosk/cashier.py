@@ -18,7 +18,7 @@ from typing import Any
 from kiosk.clock import Clock
 from kiosk.database import DatabaseError
 from kiosk.errors import NotBelieved, NotForSale
-from kiosk.journal import Journal, SoldOut, UnknownOrder, View
+from kiosk.journal import Decide, Journal, SoldOut, UnknownOrder, View
 from kiosk.orders import UNPAID, Channel, Order, OrderState, new_out_trade_no
 from kiosk.payments.gateway import (
     Payment,
@@ -48,8 +48,6 @@ OF_ONE_ORDER = frozenset({"ORDERPAID", "ORDERCLOSED", "OUT_TRADE_NO_USED"})
 LOCAL_IP = "127.0.0.1"  # NATIVE: the address of the machine that orders; it has no other that it knows of
 SWEEP_SECONDS = 5  # finds orders that another process (the command line) has changed
 ELSEWHERE_SECONDS = 300  # how often WeChat is asked whether a failed refund was made on the merchant platform instead
-
-Decide = Callable[[Order, View], Step | None]  # see `Journal.update`
 
 _log = logging.getLogger(__name__)
 
@@ -523,7 +521,7 @@ class Cashier:
         return task
 
 
-def _prepared(answer: Prepared) -> Callable[[Order, View], Step | None]:
+def _prepared(answer: Prepared) -> Decide:
     def decide(order: Order, _: View) -> Step | None:
         if order.state is not OrderState.CREATED:  # paid or closed before the answer came
             return None

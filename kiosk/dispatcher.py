@@ -16,14 +16,15 @@ from datetime import timedelta
 from hardware.dispenser import Cause, Dispenser, Outcome, VendResult
 from kiosk.clock import Clock
 from kiosk.database import DatabaseError
-from kiosk.journal import Journal, View
+from kiosk.journal import Decide, Journal, View
+from kiosk.line import Line
 from kiosk.orders import Channel, Order, OrderState, TransitionRefused
-from kiosk.records import IN_DOUBT, Change, SlotChange, SlotRecord, Step
+from kiosk.records import IN_DOUBT, SlotChange, SlotRecord, Step
 from kiosk.refunds import to_refunding
 from kiosk.settings import InDoubt, Settings, Slot
 from kiosk.waiting import happens
 
-RETRY_SECONDS = 2.0  # after a write that failed (disk full), and the sweep for orders changed by another process
+RETRY_SECONDS = 2.0  # after a write that failed (disk full), and a look at what another process has changed
 
 OVERDUE_SECONDS = 30.0  # a driver ends every vend within its vend_timeout; this much later it has broken its word
 
@@ -52,6 +53,7 @@ class Dispatcher:
         *,
         settings: Settings,
         journal: Journal,
+        line: Line,
         dispenser: Dispenser,
         clock: Clock,
         wants: Callable[[Order], bool] | None = None,
@@ -65,6 +67,7 @@ class Dispatcher:
         self._clock = clock
         self._wants = wants
         self.take(settings)
+        self._line = line
         self._wake = asyncio.Event()
         self._stopping = False
         self._board = asyncio.Lock()  # one vend at a time, test vends included
@@ -72,7 +75,7 @@ class Dispatcher:
         self._listeners: list[Callable[[], None]] = []
         self._vend_due = 0.0  # the loop's time by which the vend under way has ended, if the driver keeps its word
         self.vend: Vend | None = None
-        journal.subscribe(self._on_change)
+        line.on_paid(self._wake.set)
         dispenser.on_status(self._wake.set)
 
     @property
@@ -163,39 +166,44 @@ class Dispatcher:
         recovered = False
         while not self._stopping:
             self._wake.clear()
+            served = False
             try:
                 if not recovered:
                     await self._recover()
                     recovered = True
+                await self._line.keep_up()
                 served = await self._serve_next()
             except DatabaseError as error:
                 _log.error("paid orders wait: %s", error)
-                served = False
+                self._line.doubt()
             except Exception:  # noqa: BLE001 - a mistake of ours with one order must not stop the sale of all others
                 _log.exception("an order could not be served; it is tried again")
-                served = False
-            if not served:
-                await happens(self._wake, RETRY_SECONDS)
+                self._line.doubt()
+            if not served and not await happens(self._wake, RETRY_SECONDS):
+                self._line.doubt()  # nothing was heard of; another process may have changed something
 
     async def _serve_next(self) -> bool:
         """Do the next thing for the oldest order that waits; False when there is nothing to do now."""
-        waiting = await self._journal.orders_in([OrderState.PAID, OrderState.DISPENSING])
-        if not waiting:
-            return False
-        for order in waiting:
+        for order in self._line.waiting:
             if order.state is OrderState.DISPENSING and order.evidence is not None:
-                await self._settle_unfinished(order)  # only a mistake of ours leaves one: it is never vended again
-                return True
-            if self._choice_is_over(order):
-                await self._give_up(order, CHOICE_OVER)
-                return True
-            if self._too_late(order):
+                work = self._settle_unfinished(order)  # only a mistake of ours leaves one: it is never vended again
+            elif self._choice_is_over(order):
+                work = self._give_up(order, CHOICE_OVER)
+            elif self._too_late(order):
                 board = self._dispenser.status.reason
-                await self._give_up(order, f"the goods could not be given in time{board and ': '}{board}")
-                return True
-        if not self._dispenser.status.ready:
+                work = self._give_up(order, f"the goods could not be given in time{board and ': '}{board}")
+            else:
+                continue
+            self._line.take(order)
+            await work
+            return True
+        if not self._line.waiting or not self._dispenser.status.ready:
             return False
         async with self._board:
+            waiting = self._line.waiting  # a test vend was waited for, and the order may have been refunded meanwhile
+            if not waiting:
+                return False
+            self._line.take(waiting[0])
             return await self._serve(waiting[0])
 
     async def _serve(self, order: Order) -> bool:
@@ -227,8 +235,13 @@ class Dispatcher:
 
     async def _intend(self, order: Order, tried: Sequence[str]) -> tuple[Slot, Order] | None:
         """Make the intent durable: which slot, which attempt, the board's evidence. None: nothing is to be vended."""
+        looked = False
         while True:
-            slot = self._choose(order, await self._journal.slots(), tried)
+            slot = self._choose(order, self._line.slots, tried)
+            if slot is None and not looked:  # what stands in memory must not send anybody away
+                await self._line.look()
+                looked = True
+                continue
             if slot is None:
                 reason = "no slot could deliver it" if order.attempts else "nothing was left to deliver"
                 await self._give_up(order, reason)
@@ -245,6 +258,8 @@ class Dispatcher:
                 return None
             if changed.evidence == evidence:
                 return slot, changed
+            await self._line.look()  # a technician was quicker: choose again
+            looked = True
 
     def _choose(self, order: Order, records: Mapping[str, SlotRecord], tried: Sequence[str]) -> Slot | None:
         """The slot to try: the one whose unit the order already holds, else the fullest that can sell."""
@@ -300,7 +315,7 @@ class Dispatcher:
                 case Cause.NOT_TAKEN:  # the order keeps the unit and waits for the board
                     return Step(replace(order, evidence=None), "not_taken", detail)
                 case Cause.EMPTY:  # the board knows better: what the books held was not there
-                    change = SlotChange(slot, stock_delta=-view.slots[slot].stock)
+                    change = SlotChange(slot, stock_delta=-view.slot(slot).stock)
                     return Step(replace(order, slot=None, evidence=None), "not_delivered", detail, (change,))
                 case Cause.SLOT:
                     change = SlotChange(slot, stock_delta=self._room(view, slot), fault=result.detail)
@@ -359,9 +374,9 @@ class Dispatcher:
     def _room(self, view: View, slot_id: str) -> int:
         """How much of a unit that a vend took comes back to the books: nothing where they are full already."""
         slot = self._settings.slot(slot_id)
-        return 1 if slot is None or view.slots[slot_id].stock < slot.capacity else 0
+        return 1 if slot is None or view.slot(slot_id).stock < slot.capacity else 0
 
-    async def _until_durable(self, out_trade_no: str, decide: Callable[[Order, View], Step | None]) -> Order:
+    async def _until_durable(self, out_trade_no: str, decide: Decide) -> Order:
         """Write what has happened in the world; it cannot be taken back, so a full disk only delays it."""
         while True:
             try:
@@ -370,18 +385,14 @@ class Dispatcher:
                 _log.error("order %s: %s", out_trade_no, error)
                 await asyncio.sleep(RETRY_SECONDS)
 
-    def _on_change(self, change: Change) -> None:
-        if change.order is not None and change.order.state is OrderState.PAID:
-            self._wake.set()
 
-
-def _intent(slot: Slot, evidence: str) -> Callable[[Order, View], Step | None]:
+def _intent(slot: Slot, evidence: str) -> Decide:
     def decide(order: Order, view: View) -> Step | None:
         if order.state is OrderState.DISPENSING and order.evidence is not None:
             raise TransitionRefused(order, OrderState.DISPENSING)  # begun once already
         held = order.state is OrderState.DISPENSING and order.slot == slot.id
-        if not held and not view.slots[slot.id].sellable:
-            return None  # a technician was quicker: choose again
+        if not held and not view.slot(slot.id).sellable:
+            return None  # a technician was quicker
         attempts = order.attempts + 1
         intent = replace(order, state=OrderState.DISPENSING, slot=slot.id, attempts=attempts, evidence=evidence)
         change = SlotChange(slot.id, stock_delta=0 if held else -1)

@@ -11,7 +11,6 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,23 +30,25 @@ from kiosk.records import (
     count_overdue,
     count_to_review,
     find_order,
+    find_orders,
+    find_slot,
     from_micros,
     insert_order,
-    marks,
     micros,
     order_counts,
+    orders_in,
     page_of_orders,
     read_changes,
     read_events,
     record_event,
+    record_events,
     refund_began,
     reusable_order,
-    select,
+    select_orders,
     store_slot,
-    to_order,
     units_available,
     unsettled_orders,
-    update_order,
+    update_orders,
 )
 from kiosk.sales import Sales
 from kiosk.settings import Slot
@@ -67,10 +68,12 @@ class View:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    @cached_property
-    def slots(self) -> Mapping[str, SlotRecord]:
-        """All slots by id."""
-        return all_slots(self._connection)
+    def slot(self, slot_id: str) -> SlotRecord:
+        """The slot of that id."""
+        return find_slot(self._connection, slot_id)
+
+
+Decide = Callable[[Order, View], Step | None]
 
 
 class SoldOut(Exception):
@@ -161,40 +164,51 @@ class Journal:
         assert change.order is not None  # noqa: S101 - both ways through `work` set it
         return change.order
 
-    async def update(self, out_trade_no: str, decide: Callable[[Order, View], Step | None]) -> Order:
+    async def update(self, out_trade_no: str, decide: Decide) -> Order:
         """Change an order in one transaction: `decide` sees it as it stands and returns the step, or None for none.
 
-        Raises `UnknownOrder`, `TransitionRefused` for a step that the table does not allow, and whatever `decide`
-        raises; then nothing was changed.
+        It is called on another thread, and once more if a neighbour's change cannot be made. Raises `UnknownOrder`,
+        `TransitionRefused` for a step that the table does not allow, and whatever `decide` raises; then nothing was
+        changed.
         """
-        result: list[Order] = []
+        order, _ = await self._database.write_together(
+            self._update_orders, (out_trade_no, decide), lambda outcome: self._tell(outcome[1])
+        )
+        return order
 
-        def work(connection: sqlite3.Connection) -> list[Change]:
-            order = find_order(connection, out_trade_no)
-            if order is None:
-                raise UnknownOrder(out_trade_no)
-            step = decide(order, View(connection))
-            if step is None:
-                result.append(order)
-                return []
-            now = self._clock.now()
-            if step.order.state is not order.state or step.order.state is OrderState.DISPENSING:
-                check_transition(order, step.order.state)
-            finished = now if step.order.state in FINAL else None
-            changed = replace(step.order, updated_at=now, finished_at=finished)
-            update_order(connection, order, changed)
-            result.append(changed)
-            detail = {"state": changed.state.value, **step.detail}
-            changes = [
-                apply_slot_change(connection, change, Event(now, step.kind, detail, out_trade_no))
-                for change in step.slots
-            ]
-            if not changes:
-                return [record_event(connection, Event(now, step.kind, detail, out_trade_no), changed)]
-            return [replace(change, order=changed) for change in changes]
+    def _update_orders(
+        self, connection: sqlite3.Connection, wanted: Sequence[tuple[str, Decide]]
+    ) -> list[tuple[Order, list[Change]]]:
+        """What `update` does, for all who wait to be written together; for each the order and what has changed."""
+        before = find_orders(connection, [number for number, _ in wanted])
+        orders = dict(before)
+        outcomes = []
+        for number, decide in wanted:
+            if number not in orders:
+                raise UnknownOrder(number)
+            changes = self._apply(connection, orders[number], decide)
+            for change in changes:
+                assert change.order is not None  # noqa: S101 - what `_apply` promises
+                orders[number] = change.order
+            outcomes.append((orders[number], changes))
+        update_orders(connection, ((before[number], orders[number]) for number in before))
+        record_events(connection, [change.event for _, changes in outcomes for change in changes])
+        return outcomes
 
-        await self._write(work)
-        return result[-1]
+    def _apply(self, connection: sqlite3.Connection, order: Order, decide: Decide) -> list[Change]:
+        """The next step of an order, its slots changed already; order and events are still to be written."""
+        step = decide(order, View(connection))
+        if step is None:
+            return []
+        now = self._clock.now()
+        if step.order.state is not order.state or step.order.state is OrderState.DISPENSING:
+            check_transition(order, step.order.state)
+        finished = now if step.order.state in FINAL else None
+        changed = replace(step.order, updated_at=now, finished_at=finished)
+        event = Event(now, step.kind, {"state": changed.state.value, **step.detail}, order.out_trade_no)
+        if not step.slots:
+            return [Change(event, changed)]
+        return [replace(apply_slot_change(connection, change, event), order=changed) for change in step.slots]
 
     async def order(self, out_trade_no: str) -> Order | None:
         """The order of that number, if there is one."""
@@ -202,13 +216,11 @@ class Journal:
 
     async def orders_in(self, states: Iterable[OrderState]) -> list[Order]:
         """All orders in these states, oldest first. For states that few orders are in: not for final ones."""
-        wanted = [state.value for state in states]
+        return await self._database.read(lambda connection: orders_in(connection, states))
 
-        def work(connection: sqlite3.Connection) -> list[Order]:
-            sql = f"SELECT * FROM orders WHERE state IN ({marks(wanted)}) ORDER BY id"  # noqa: S608 - only marks
-            return [to_order(row) for row in select(connection, sql, wanted)]
-
-        return await self._database.read(work)
+    async def line(self, states: Iterable[OrderState]) -> tuple[list[Order], Mapping[str, SlotRecord]]:
+        """`orders_in` and `slots` in one turn of a reader."""
+        return await self._database.read(lambda connection: (orders_in(connection, states), all_slots(connection)))
 
     async def page_of_orders(
         self, wanted: OrderFilter = ALL_ORDERS, *, before: str | None = None, limit: int = 50
@@ -239,7 +251,7 @@ class Journal:
                 "SELECT * FROM orders WHERE channel = 'miniprogram' AND openid = ?"
                 " AND id < coalesce((SELECT id FROM orders WHERE out_trade_no = ?), 1 << 62) ORDER BY id DESC LIMIT ?"
             )
-            return [to_order(row) for row in select(connection, sql, [openid, before, min(limit, MAX_ORDERS_A_PAGE)])]
+            return select_orders(connection, sql, [openid, before, min(limit, MAX_ORDERS_A_PAGE)])
 
         return await self._database.read(work)
 
@@ -306,6 +318,7 @@ class Journal:
                     change = SlotChange(slot.id, stock_delta=slot.capacity)
                     event = Event(now, "slot_added", {"product": slot.product_id})
                     changes.append(apply_slot_change(connection, change, event))
+            record_events(connection, [change.event for change in changes])
             return changes
 
         await self._write(work)
@@ -406,13 +419,13 @@ def read_day(
     day = (micros(begin), micros(end))
     try:
         # An order can be paid for hours, not for days: who was paid in the day was made in it or the day before.
-        rows = select(
+        found = select_orders(
             connection,
             "SELECT * FROM orders WHERE created_at >= ? AND created_at < ? AND paid_at >= ? AND paid_at < ?"
             " UNION SELECT * FROM orders WHERE state = 'refunded' AND finished_at >= ? AND finished_at < ?",
             (micros(begin - timedelta(days=1)), day[1], *day, *day),
         )
-        orders = {order.out_trade_no: order for order in map(to_order, rows)}
+        orders = {order.out_trade_no: order for order in found}
         for number in numbers:
             order = orders.get(number) or find_order(connection, number)
             if order is not None:

@@ -22,6 +22,7 @@ from kiosk.dispatcher import Dispatcher
 from kiosk.drivers import make_dispenser, screen_opener
 from kiosk.journal import Journal
 from kiosk.keypad import KeypadSales
+from kiosk.line import Line
 from kiosk.lock import DataFolderLock
 from kiosk.metrics import Metrics
 from kiosk.miniprogram.login import Login
@@ -68,6 +69,7 @@ class Machine:
         except DatabaseError:
             self._lock.release()
             raise
+        line = Line(self.journal)  # before all others: who waits for goods hears of a payment first
         self.gateway = WeChatGateway(
             settings.wechatpay,
             shop_name=settings.kiosk.name,
@@ -109,6 +111,7 @@ class Machine:
         self.dispatcher = Dispatcher(
             settings=settings,
             journal=self.journal,
+            line=line,
             dispenser=self.dispenser,
             clock=clock,
             wants=None if self.keypad is None else self.keypad.wants,

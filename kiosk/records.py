@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -102,15 +103,19 @@ def select(connection: sqlite3.Connection, sql: str, values: Sequence[Any] = ())
     return [dict(zip(names, row, strict=True)) for row in cursor]
 
 
-def to_order(row: Mapping[str, Any]) -> Order:
-    """A row of the table orders as a value."""
-    values: dict[str, Any] = {
-        name: row.get(name) for name in _ORDER_COLUMNS
-    }  # a copy from an older machine lacks newer columns
+def select_orders(connection: sqlite3.Connection, sql: str, values: Sequence[Any] = ()) -> list[Order]:
+    """The orders that a query finds, which asks for all columns of the table orders."""
+    return [_to_order(row) for row in select(connection, sql, values)]
+
+
+def _to_order(row: dict[str, Any]) -> Order:
+    """`row` is used up. In a copy from an older machine it lacks newer columns, which an order has defaults for."""
+    del row["id"]
     for name in _TIMES:
-        if values[name] is not None:
-            values[name] = from_micros(values[name])
-    return Order(**{**values, "channel": Channel(values["channel"]), "state": OrderState(values["state"])})
+        if row[name] is not None:
+            row[name] = from_micros(row[name])
+    row["channel"], row["state"] = Channel(row["channel"]), OrderState(row["state"])
+    return Order(**row)
 
 
 def from_order(order: Order) -> list[Any]:
@@ -130,10 +135,22 @@ def to_event(row: Mapping[str, Any]) -> Event:
     return Event(at, row["kind"], detail, row["out_trade_no"], row["slot"], row["stock_delta"])
 
 
+def find_orders(connection: sqlite3.Connection, numbers: Sequence[str]) -> dict[str, Order]:
+    """The orders of those numbers that there are, by number."""
+    sql = "SELECT * FROM orders WHERE out_trade_no IN (SELECT value FROM json_each(?))"
+    return {order.out_trade_no: order for order in select_orders(connection, sql, [_to_json(numbers)])}
+
+
 def find_order(connection: sqlite3.Connection, out_trade_no: str) -> Order | None:
     """The order of that number, if there is one."""
-    rows = select(connection, "SELECT * FROM orders WHERE out_trade_no = ?", [out_trade_no])
-    return to_order(rows[0]) if rows else None
+    return find_orders(connection, [out_trade_no]).get(out_trade_no)
+
+
+def orders_in(connection: sqlite3.Connection, states: Iterable[OrderState]) -> list[Order]:
+    """All orders in these states, oldest first."""
+    wanted = [state.value for state in states]
+    sql = f"SELECT * FROM orders WHERE state IN ({marks(wanted)}) ORDER BY id"  # noqa: S608 - only marks
+    return select_orders(connection, sql, wanted)
 
 
 def read_events(connection: sqlite3.Connection, out_trade_no: str) -> list[Event]:
@@ -161,7 +178,7 @@ def reusable_order(connection: sqlite3.Connection, order: Order, until: datetime
     """The order that answers this one as well: see `Journal.open_order`."""
     # A scan waits for its announcement, and is answered with that order only; the mini-program pays in a second step.
     also = "created" if order.channel is Channel.MINIPROGRAM else "awaiting_payment"
-    rows = select(
+    orders = select_orders(
         connection,
         "SELECT * FROM orders WHERE scan_nonce = ? UNION ALL SELECT * FROM ("
         "SELECT * FROM orders WHERE product_id = ? AND state IN ('awaiting_payment', ?) AND openid = ?"
@@ -171,7 +188,7 @@ def reusable_order(connection: sqlite3.Connection, order: Order, until: datetime
             *(micros(until), order.amount_fen),
         ],
     )
-    return to_order(rows[0]) if rows else None
+    return orders[0] if orders else None
 
 
 @dataclass(frozen=True)
@@ -214,7 +231,7 @@ def page_of_orders(
         values.append(before)
     which = " AND ".join(clauses)
     sql = f"SELECT * FROM orders WHERE {which} ORDER BY {other}id DESC LIMIT ?"  # noqa: S608 - no input in it
-    return [to_order(row) for row in select(connection, sql, [*values, limit])]
+    return select_orders(connection, sql, [*values, limit])
 
 
 # Named, as SQLite would rather read every order that was ever dispensed.
@@ -228,7 +245,7 @@ def unsettled_orders(connection: sqlite3.Connection, moment: datetime, limit: in
     kinds = ("orders WHERE state IN ('in_doubt', 'refund_failed')", f"orders WHERE {_OVERDUE}", _TO_REVIEW)
     which = " UNION ALL ".join(f"SELECT id FROM {kind}" for kind in kinds)  # noqa: S608 - constants
     sql = f"SELECT * FROM orders WHERE id IN ({which}) ORDER BY id DESC LIMIT ?"  # noqa: S608 - constants
-    return [to_order(row) for row in select(connection, sql, [micros(moment), limit])]
+    return select_orders(connection, sql, [micros(moment), limit])
 
 
 def count_overdue(connection: sqlite3.Connection, moment: datetime) -> int:
@@ -249,20 +266,31 @@ def insert_order(connection: sqlite3.Connection, order: Order) -> None:
     connection.execute(sql, from_order(order))
 
 
-def update_order(connection: sqlite3.Connection, before: Order, after: Order) -> None:
-    """Store what has changed of an order: an index whose columns are not named is not touched."""
-    changed = [name for name in _ORDER_COLUMNS if getattr(after, name) != getattr(before, name)]
-    if not changed:
-        return
-    columns = ",".join(f"{name} = ?" for name in changed)
-    sql = f"UPDATE orders SET {columns} WHERE out_trade_no = ?"  # noqa: S608 - column names
-    connection.execute(sql, [*(_to_column(getattr(after, name)) for name in changed), after.out_trade_no])
+def update_orders(connection: sqlite3.Connection, pairs: Iterable[tuple[Order, Order]]) -> None:
+    """Store what has changed of orders (before, after): an index whose columns are not named is not touched."""
+    rows: defaultdict[tuple[str, ...], list[list[Any]]] = defaultdict(list)
+    for before, after in pairs:
+        old, new = vars(before), vars(after)
+        changed = tuple(name for name in _ORDER_COLUMNS if new[name] != old[name])
+        if changed:
+            rows[changed].append([*(_to_column(new[name]) for name in changed), after.out_trade_no])
+    for changed, values in rows.items():
+        columns = ",".join(f"{name} = ?" for name in changed)
+        connection.executemany(f"UPDATE orders SET {columns} WHERE out_trade_no = ?", values)  # noqa: S608 - column names
 
 
 def all_slots(connection: sqlite3.Connection) -> Mapping[str, SlotRecord]:
     """All slots by id."""
     rows = connection.execute("SELECT id, stock, disabled, fault FROM slots")
     return {row[0]: SlotRecord(row[0], row[1], bool(row[2]), row[3]) for row in rows}
+
+
+def find_slot(connection: sqlite3.Connection, slot_id: str) -> SlotRecord:
+    """One slot; raises KeyError if there is none. Every row read costs a turn of the interpreter: not all for one."""
+    row = connection.execute("SELECT stock, disabled, fault FROM slots WHERE id = ?", (slot_id,)).fetchone()
+    if row is None:
+        raise KeyError(slot_id)
+    return SlotRecord(slot_id, row[0], bool(row[1]), row[2])
 
 
 def units_available(connection: sqlite3.Connection, slots_by_product: Mapping[str, Sequence[str]]) -> dict[str, int]:
@@ -296,24 +324,34 @@ def store_slot(connection: sqlite3.Connection, record: SlotRecord, now: datetime
 
 
 def apply_slot_change(connection: sqlite3.Connection, change: SlotChange, event: Event) -> Change:
-    """Carry out what a step does to a slot, and book it on the step's own event."""
-    before = all_slots(connection)[change.slot]
+    """Carry out what a step does to a slot. The step's own event then tells of it, and is still to be recorded."""
+    before = find_slot(connection, change.slot)
     fault = before.fault if change.fault is None else change.fault or None
     after = replace(before, stock=before.stock + change.stock_delta, fault=fault)
     store_slot(connection, after, event.at)
     detail = {**event.detail, "stock": after.stock}
     if change.fault:
         detail["fault"] = change.fault
-    booked = replace(event, slot=change.slot, stock_delta=change.stock_delta, detail=detail)
-    return replace(record_event(connection, booked), slot=after)
+    return Change(replace(event, slot=change.slot, stock_delta=change.stock_delta, detail=detail), slot=after)
+
+
+def record_events(connection: sqlite3.Connection, events: Iterable[Event]) -> None:
+    """Add events to the chain, in their order."""
+    newest = connection.execute("SELECT id, hash FROM events ORDER BY id DESC LIMIT 1").fetchone()
+    number, last = newest or (0, b"")
+    rows = []
+    for event in events:
+        number += 1
+        detail = _to_json(event.detail)
+        row = (number, micros(event.at), event.kind, event.out_trade_no, event.slot, event.stock_delta, detail)
+        last = chained_hash(last, row)
+        rows.append((*row, last))
+    connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
 
 def record_event(connection: sqlite3.Connection, event: Event, order: Order | None = None) -> Change:
-    """Add an event to the chain; return it with the order as it now is, for the listeners."""
-    last = connection.execute("SELECT id, hash FROM events ORDER BY id DESC LIMIT 1").fetchone() or (0, b"")
-    detail = _to_json(event.detail)
-    row = (last[0] + 1, micros(event.at), event.kind, event.out_trade_no, event.slot, event.stock_delta, detail)
-    connection.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, chained_hash(last[1], row)))
+    """Add one event to the chain; return it with the order as it now is, for the listeners."""
+    record_events(connection, [event])
     return Change(event, order)
 
 

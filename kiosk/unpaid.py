@@ -23,6 +23,9 @@ QUERY_CUSTOMER_SECONDS = 5  # somebody has entered the order and is paying now
 QUERY_CODE_SECONDS = 20  # nobody may ever scan it
 CLOSE_RETRY_SECONDS = (1.0, 30.0)  # first and longest wait; WeChat does not close orders younger than 5 minutes
 
+# A nudge comes with a payment most of the time: looked at after the vend that it leads to is on its way to the board.
+NUDGED_SECONDS = 0.05
+
 
 def in_hand(order: Order) -> bool:
     """Whether a customer holds the number of an order that is not announced: it waits to be paid, or for its end."""
@@ -87,7 +90,8 @@ class Unpaid:
                         return
                     ask_at = loop.time() + interval
                 wait = max(0.0, min(ask_at, deadline) - loop.time())
-            await happens(nudge, wait)
+            if await happens(nudge, wait):
+                await asyncio.sleep(NUDGED_SECONDS)
 
     def _query_seconds(self, order: Order) -> float:
         if self._pay.public_url is None:

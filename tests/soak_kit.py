@@ -14,6 +14,7 @@ import json
 import random
 import selectors
 import sqlite3
+import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
@@ -36,6 +37,7 @@ from kiosk.dispatcher import Dispatcher
 from kiosk.errors import NotBelieved, NotForSale
 from kiosk.journal import JOURNAL_FILE, Journal, read_orders, read_story
 from kiosk.keypad import KeypadSales
+from kiosk.line import Line
 from kiosk.orders import UNPAID, Channel, Order, OrderState
 from kiosk.payments.gateway import Payment, Reachability, Refunded, RefundNotice
 from kiosk.payments.wechat import xml
@@ -124,15 +126,15 @@ class InlineDatabase(database.Database):
         self.committed = lambda _: None
         self._connection = database._connect(path)
         self._connection.execute("PRAGMA synchronous = OFF")
+        self._at_commit = threading.Event()
         self._machine = IN_A_MACHINE.get()
 
-    async def write(self, work: Callable[[sqlite3.Connection], T], after: Callable[[T], None] | None = None) -> T:
+    async def write_together(self, work: Any, item: Any, after: Callable[[T], None] | None = None) -> T:
         await self.world.crash_point(self._machine)
-        loop = asyncio.get_running_loop()
-        job = database._Job(work, after, loop.create_future(), loop)
+        job = database._Job(work, item, after, asyncio.get_running_loop().create_future())
         (outcome,) = self._run([job])
         await self.world.crash_point(self._machine)
-        database._settle([(job, outcome)])
+        job.settle(outcome)
         result: T = await job.done
         return result
 
@@ -334,6 +336,7 @@ class Machine:
         self.dispatcher = Dispatcher(
             settings=settings,
             journal=self.journal,
+            line=Line(self.journal),
             dispenser=self.driver,
             clock=clock,
             wants=self.codes.wants if isinstance(self.codes, KeypadSales) else None,

@@ -17,6 +17,7 @@ from kiosk.audit import audit
 from kiosk.database import DatabaseError
 from kiosk.dispatcher import Dispatcher
 from kiosk.journal import JOURNAL_FILE, Journal
+from kiosk.line import Line
 from kiosk.orders import Order, OrderState
 from kiosk.records import Step
 
@@ -28,7 +29,9 @@ async def sold(tmp_path: Path, clock: SteppedClock, draft: Callable[..., Order])
     await journal.set_up_slots(SLOTS)
     board = FakeDispenser(motor_seconds=0)
     await board.start()
-    dispatcher = Dispatcher(settings=make_settings(tmp_path), journal=journal, dispenser=board, clock=clock)
+    dispatcher = Dispatcher(
+        settings=make_settings(tmp_path), journal=journal, line=Line(journal), dispenser=board, clock=clock
+    )
     await dispatcher.start()
     order = await journal.open_order(draft(), COLA, reusable_until=NOON)
     done = asyncio.Event()

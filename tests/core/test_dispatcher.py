@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from hardware.dispenser import Cause, Outcome, VendResult
 from hardware.fake import FakeDispenser
 from kiosk.dispatcher import Dispatcher, NotNow
 from kiosk.journal import Journal, View
-from kiosk.orders import Order, OrderState
+from kiosk.line import Line
+from kiosk.orders import Channel, Order, OrderState
 from kiosk.records import IN_DOUBT, SlotChange, Step
+from kiosk.refunds import request_refund
 from kiosk.settings import InDoubt
 
 Draft = Callable[..., Order]
@@ -37,9 +40,17 @@ def make(tmp_path: Path, journal: Journal, board: FakeDispenser, clock: SteppedC
 
     def make(**kiosk: object) -> Dispatcher:
         settings = make_settings(tmp_path, **kiosk)
-        return Dispatcher(settings=settings, journal=journal, dispenser=board, clock=clock)
+        return Dispatcher(settings=settings, journal=journal, line=Line(journal), dispenser=board, clock=clock)
 
     return make
+
+
+@pytest.fixture
+async def command_line(tmp_path: Path, clock: SteppedClock) -> AsyncIterator[Journal]:
+    """The same file, written to beside the machine, which hears nothing of it."""
+    beside = Journal(tmp_path, clock)
+    yield beside
+    await beside.close()
 
 
 @pytest.fixture
@@ -52,14 +63,19 @@ async def dispatcher(make: Callable[..., Dispatcher], board: FakeDispenser) -> A
 
 
 async def pay(journal: Journal, order: Order) -> Order:
-    """Open an order and let it be paid now."""
+    """Open an order and let it be paid at once."""
     await journal.open_order(order, COLA, reusable_until=NOON)
+    return await journal.update(order.out_trade_no, paid(order.created_at))
+
+
+def paid(at: datetime) -> Callable[[Order, View], Step]:
+    """An order is paid."""
 
     def decide(order: Order, _: View) -> Step:
-        paid = replace(order, state=OrderState.PAID, paid_fen=350, confirmed_at=order.created_at)
+        paid = replace(order, state=OrderState.PAID, paid_fen=350, confirmed_at=at)
         return Step(replace(paid, transaction_id=order.out_trade_no), "paid")
 
-    return await journal.update(order.out_trade_no, decide)
+    return decide
 
 
 async def settled(journal: Journal, order: Order, *states: OrderState) -> Order:
@@ -114,7 +130,7 @@ class TestSelling:
 
     @pytest.mark.usefixtures("dispatcher")
     async def test_one_vend_at_a_time(self, journal: Journal, board: FakeDispenser, draft: Draft) -> None:
-        """Five orders paid at once are served one after the other, each with one item, oldest first."""
+        """Five orders paid at once are served one after the other, each with one item."""
         board.motor_seconds = 0.01  # a second call meanwhile would be a RuntimeError of the driver
         orders = await asyncio.gather(*(pay(journal, draft()) for _ in range(5)))
         for order in orders:
@@ -122,6 +138,84 @@ class TestSelling:
 
         assert 5 == len(board.drops) == board.vends
         assert await stocks(journal) == {"11": 0, "12": 0, "21": 1}
+
+    async def test_who_paid_first_comes_first(
+        self,
+        journal: Journal,
+        board: FakeDispenser,
+        draft: Draft,
+        make: Callable[..., Dispatcher],
+        clock: SteppedClock,
+    ) -> None:
+        """Also when the order of the other one was made earlier, and both waited for the board."""
+        earlier = draft()
+        await journal.open_order(earlier, COLA, reusable_until=NOON)
+        clock.step(1)
+        later = draft()
+        dispatcher = make()
+        await dispatcher.start()
+        await pay(journal, later)
+        clock.step(1)
+        await journal.update(earlier.out_trade_no, paid(clock.now()))
+        served: list[str] = []
+
+        def note() -> None:
+            if dispatcher.vend is not None and dispatcher.vend.order is not None:
+                served.append(dispatcher.vend.order.out_trade_no)
+
+        dispatcher.on_vend(note)
+        await board.start()
+        await settled(journal, earlier, OrderState.DISPENSED)
+        await dispatcher.stop()
+
+        assert [later.out_trade_no, earlier.out_trade_no] == served
+
+
+class TestAnotherProcess:
+    """The command line writes to the same journal; what the machine keeps in memory is old by then."""
+
+    async def test_what_it_refunded_is_not_vended(
+        self,
+        journal: Journal,
+        command_line: Journal,
+        board: FakeDispenser,
+        draft: Draft,
+        make: Callable[..., Dispatcher],
+    ) -> None:
+        """The board comes back after the refund was asked for: nothing drops, and the next customer is served."""
+        dispatcher = make()
+        await dispatcher.start()
+        order = await pay(journal, draft())
+        await request_refund(command_line, order.out_trade_no, "tester")
+        await board.start()
+        await settled(journal, await pay(journal, draft()), OrderState.DISPENSED)
+        await dispatcher.stop()
+
+        assert OrderState.REFUNDING is (await settled(journal, order, OrderState.REFUNDING)).state
+        assert 1 == board.vends
+
+    @pytest.mark.usefixtures("dispatcher")
+    async def test_what_it_filled_is_sold(
+        self, journal: Journal, command_line: Journal, board: FakeDispenser, draft: Draft
+    ) -> None:
+        """A payment that finds the machine empty by memory alone does not go back."""
+        for slot in COLA:
+            await journal.change_slot(slot, "restock", "tester", lambda record: replace(record, stock=0))
+        await command_line.change_slot("12", "restock", "other", lambda record: replace(record, stock=1))
+        order = replace(draft(), channel=Channel.NATIVE_TWO)
+        await settled(journal, await pay(journal, order), OrderState.DISPENSED)
+
+        assert [12] == board.drops
+
+    @pytest.mark.usefixtures("dispatcher")
+    async def test_what_it_switched_off_is_not_turned(
+        self, journal: Journal, command_line: Journal, board: FakeDispenser, draft: Draft
+    ) -> None:
+        """The slot that memory would choose is off sale: the other one gives."""
+        await command_line.change_slot("11", "disable", "other", lambda record: replace(record, disabled=True))
+        await settled(journal, await pay(journal, draft()), OrderState.DISPENSED)
+
+        assert [12] == board.drops
 
 
 class TestFailures:
@@ -299,7 +393,7 @@ class TestRestart:
         await board.vend(11)
         order = await left_dispensing(journal, draft, evidence)
         settings = make_settings(tmp_path)
-        dispatcher = Dispatcher(settings=settings, journal=journal, dispenser=board, clock=clock)
+        dispatcher = Dispatcher(settings=settings, journal=journal, line=Line(journal), dispenser=board, clock=clock)
         await dispatcher.start()
         await settled(journal, order, OrderState.DISPENSED)
         await dispatcher.stop()
@@ -378,3 +472,26 @@ class TestTestVend:
         await settled(journal, order, OrderState.DISPENSED)
 
         assert board.vends == 1
+
+    async def test_an_order_refunded_while_it_waited_for_one(
+        self,
+        journal: Journal,
+        board: FakeDispenser,
+        draft: Draft,
+        dispatcher: Dispatcher,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """Paid while a technician's vend turned, refunded before it ended: not given, and nothing is astonished."""
+        board.motor_seconds = 0.3
+        turning = asyncio.Event()
+        dispatcher.on_vend(turning.set)
+        test_vend = asyncio.create_task(dispatcher.test_vend("21", "technician"))
+        await turning.wait()
+        order = await pay(journal, draft())
+        await journal.pulse()  # by now the order waits for the board
+        await request_refund(journal, order.out_trade_no, "technician")
+        await test_vend
+        await settled(journal, await pay(journal, draft()), OrderState.DISPENSED)
+
+        assert [21, 11] == board.drops
+        assert [] == [record for record in caplog.records if record.levelname == "ERROR"]

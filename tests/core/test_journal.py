@@ -152,6 +152,77 @@ class TestUpdating:
         assert isinstance(results[1], ValueError)
         assert await journal.counts() == {OrderState.PAID: 2, OrderState.CREATED: 1}
 
+    async def test_two_orders_cannot_be_paid_by_one_transaction_at_once(self, journal: Journal, draft: Draft) -> None:
+        """Of two changes in one commit that exclude each other the first one stands; a third is not harmed."""
+        orders = [await journal.open_order(draft(), COLA, reusable_until=FOR_EVER_GOOD) for _ in range(3)]
+        transactions = ("42", "42", "43")
+        results = await asyncio.gather(
+            *(
+                journal.update(order.out_trade_no, to(OrderState.PAID, transaction_id=transaction))
+                for order, transaction in zip(orders, transactions, strict=True)
+            ),
+            return_exceptions=True,
+        )
+
+        assert [False, True, False] == [isinstance(result, sqlite3.IntegrityError) for result in results]
+        assert await journal.counts() == {OrderState.PAID: 2, OrderState.CREATED: 1}
+
+    async def test_steps_of_one_order_in_one_commit_follow_each_other(
+        self, journal: Journal, draft: Draft, tmp_path: Path
+    ) -> None:
+        """Each sees what the one before has left; the story tells of all, in their order, and its chain holds."""
+        order = await journal.open_order(draft(), COLA, reusable_until=FOR_EVER_GOOD)
+        number, seen = order.out_trade_no, []
+
+        def step(state: OrderState, *slots: SlotChange) -> Callable[[Order, View], Step]:
+            def decide(order: Order, view: View) -> Step:
+                seen.append((order.state, view.slot("11").stock))
+                return Step(replace(order, state=state, paid_fen=350, transaction_id="42"), state.value, {}, slots)
+
+            return decide
+
+        await asyncio.gather(
+            journal.update(number, step(OrderState.AWAITING_PAYMENT)),
+            journal.update(number, step(OrderState.PAID)),
+            journal.update(number, step(OrderState.DISPENSING, SlotChange("11", -1))),
+            journal.update(number, step(OrderState.DISPENSED)),
+        )
+        states = [OrderState.CREATED, OrderState.AWAITING_PAYMENT, OrderState.PAID, OrderState.DISPENSING]
+
+        assert seen == list(zip(states, (3, 3, 3, 2), strict=True))
+        assert [event.kind for event in await journal.story(number)] == [
+            "created",
+            *("awaiting_payment", "paid", "dispensing", "dispensed"),
+        ]
+        assert () == audit(tmp_path / JOURNAL_FILE).findings
+
+    async def test_a_storm_of_changes_is_written_to_the_last(
+        self, journal: Journal, draft: Draft, tmp_path: Path
+    ) -> None:
+        """Hundreds at once, of several kinds, in more than one commit: each returns, and the books hold together."""
+        drafts = [draft(channel=Channel.NATIVE_TWO) for _ in range(200)]
+        await asyncio.gather(*(journal.open_order(order, COLA, reusable_until=NOON) for order in drafts))
+        await asyncio.gather(
+            *(journal.update(order.out_trade_no, to(OrderState.AWAITING_PAYMENT)) for order in drafts),
+            *(journal.note("looked", {"number": number}) for number in range(50)),
+            *(journal.update(order.out_trade_no, to(OrderState.CLOSED)) for order in drafts[:100]),
+        )
+
+        assert await journal.counts() == {OrderState.AWAITING_PAYMENT: 100, OrderState.CLOSED: 100}
+        assert 50 == len([event for event in await journal.changes(60) if event.kind == "looked"])
+        assert () == audit(tmp_path / JOURNAL_FILE).findings
+
+    async def test_what_was_asked_for_is_written_before_the_end(self, tmp_path: Path, clock: SteppedClock) -> None:
+        """A journal that is closed in the middle of a storm keeps every change, and tells whoever asked for it."""
+        journal = Journal(tmp_path, clock)
+        await asyncio.gather(*(journal.note("storm", {"number": number}) for number in range(10)))
+        last = [asyncio.create_task(journal.note("last", {"number": number})) for number in range(100)]
+        await asyncio.sleep(0)  # each has asked, none is written
+        await journal.close()
+        await asyncio.gather(*last)
+
+        assert (110, ()) == ((found := audit(tmp_path / JOURNAL_FILE)).events, found.findings)
+
     async def test_an_unknown_order_is_named(self, journal: Journal) -> None:
         """The sentence names the number that was asked for."""
         with pytest.raises(UnknownOrder, match="lobby-9"):
@@ -181,6 +252,20 @@ class TestSlots:
         await journal.change_slot("11", "jam", "tester", lambda slot: replace(slot, fault="jammed"))
 
         assert await journal.available({"cola": COLA}) == {"cola": 2}
+
+    async def test_all_or_none(self, journal: Journal, tmp_path: Path) -> None:
+        """A change of several slots that breaks off leaves nothing behind, and takes nothing with it."""
+        results = await asyncio.gather(
+            journal.note("before", {}),
+            journal.change_slots(["11", "99"], "restock", "tester", lambda record: replace(record, stock=9)),
+            journal.note("after", {}),
+            return_exceptions=True,
+        )
+
+        assert [False, True, False] == [isinstance(result, UnknownSlot) for result in results]
+        assert 3 == (await journal.slots())["11"].stock
+        assert ["after", "before"] == [event.kind for event in await journal.changes(2)]
+        assert () == audit(tmp_path / JOURNAL_FILE).findings
 
     async def test_an_unknown_slot_is_named(self, journal: Journal) -> None:
         """The sentence names the slot that was asked for."""
