@@ -32,6 +32,9 @@ REPEATS_SCALE = 1 / 3  # a lost notification comes again after 5 s instead of 15
 REFUND_SECONDS = 3.0
 SLOW_SECONDS = 2.0  # more than the machine gives a customer's call, less than it gives one in the background
 DARK_SECONDS = 2.0  # how long the power stays off
+# A real board waits 100 ms for an answer. A laptop that also runs a browser is late now and then, and a late command
+# is lost: the customer would get the money back, and the slot would wait for a technician.
+BOARDS_PATIENCE_SECONDS = 1.0
 LOOK_SECONDS = 0.1  # how often the picture's file is looked at
 DIARY_LINES = 120
 TRAY_ITEMS = 40
@@ -104,7 +107,9 @@ class World:
             merchant=merchant,
         )
         self.member = Member(self.scratch.machine, self.wechat)
-        self.board = XyBoard(link=self.scratch.board, on_event=self._board_event)
+        self.board = XyBoard(
+            link=self.scratch.board, on_event=self._board_event, answer_window_seconds=BOARDS_PATIENCE_SECONDS
+        )
         await self.board.start()
         self._stack.push_async_callback(self.board.stop)
         self.machine = MachineProcess(self.scratch.ini, self.scratch.log, self._machine_changed)
