@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import os
 import secrets
 import socket
 from collections.abc import Sequence
@@ -156,16 +159,21 @@ def furnish(
     return scratch
 
 
+# Below what Linux gives to connections and to those who ask for any port (ip_local_port_range, from 32768): what is
+# free now must still be free when the machine gets to it. Each process begins elsewhere, so that two take others.
+_PORTS = range(20000, 32000)
+_next_port = itertools.count(os.getpid() * 89)
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now, all different."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    """Ports that nobody listens on now, all different, and others than the last ones."""
+    found: list[int] = []
+    while len(found) < count:
+        port = _PORTS[next(_next_port) % len(_PORTS)]
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+    return found
 
 
 def _write_certificate(folder: Path) -> None:
