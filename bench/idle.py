@@ -13,10 +13,9 @@ from pathlib import Path
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 
 from bench.machine_ini import Place, furnish
-from bench.processes import READY_SECONDS, line_of, running
+from bench.processes import READY_SECONDS, line_of, ports, running
 from bench.table import Line, Row, Scale
 from bench.values import TOKEN
-from kiosk.simulation.scratch import free_ports
 
 LIMIT_PERCENT = 2
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -40,7 +39,7 @@ async def measure(scale: Scale) -> list[Row]:
 
 
 async def _idle(folder: Path, mode: str, scale: Scale) -> float:
-    (port,) = free_ports(1)
+    (port,) = ports(1)
     board = folder / "board"
     place = furnish(
         folder,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.processes import ports
 from bench.values import APP_ID, HEIGHT, KEY, MCH_ID, PRODUCTS, TOKEN, WIDTH
-from kiosk.simulation.scratch import free_ports
 
 CAPACITY = 999  # of a slot: nothing is ever sold out
 
@@ -35,7 +35,7 @@ def furnish(
 ) -> Place:
     """Write the ini; `display` and `dispenser`: the lines of these sections."""
     folder.mkdir(exist_ok=True)
-    callbacks, web = free_ports(2)
+    callbacks, web = ports(2)
     token = folder / "token"
     token.touch(mode=0o600)
     token.write_text(TOKEN)

@@ -13,11 +13,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from bench.processes import PEER_PYTHON, PEERS, peers_installed, running
+from bench.processes import PEER_PYTHON, PEERS, peers_installed, ports, running
 from bench.table import Line, Row, Scale, in_turn, milliseconds, ratio
 from bench.values import notification, numbers
 from kiosk.clock import CHINA_STANDARD_TIME
-from kiosk.simulation.scratch import free_ports
 
 AT_ONCE = 32
 # A connection for each: WeChat's own servers, and nginx in front of the machine unless it is told otherwise, do so.
@@ -122,13 +121,13 @@ async def measure(scale: Scale) -> list[Row]:
     count = (scale.rounds + 1) * (scale.notifications + scale.latencies)
     paid_at = datetime.now(CHINA_STANDARD_TIME).strftime("%Y%m%d%H%M%S")
     bodies = [notification(number, paid_at) for number in numbers(count)]
-    ports = iter(free_ports(2 + len(KEPT)))
+    own_ports = iter(ports(2 + len(KEPT)))
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         contestants: dict[str, _Contestant] = {}
 
         async def start(name: str, *arguments: str, python: Path | None = None) -> None:
-            port = next(ports)
+            port = next(own_ports)
             place = [argument.format(port=port) for argument in arguments]
             await stack.enter_async_context(running(*place) if python is None else running(*place, python=python))
             contestants[name] = _Contestant(port, bodies)

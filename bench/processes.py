@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import os
 import signal
@@ -10,6 +11,8 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 from pathlib import Path
+
+from kiosk.simulation.scratch import free_ports
 
 ROOT = Path(__file__).parent.parent
 PEERS = Path(__file__).parent / "peers"
@@ -20,12 +23,19 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYT
 }
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # folders in it are not on a disk; None: wherever
 VERBOSE = "BENCH_VERBOSE" in os.environ  # shows what the processes complain of
+_ports = contextlib.ExitStack()
+atexit.register(_ports.close)
 READY_SECONDS = 60.0  # a journal of thousands of orders is filled first
 
 
 def peers_installed() -> bool:
     """Whether there is anybody to compare with; `make bench` sees to it."""
     return PEER_PYTHON.exists()
+
+
+def ports(count: int) -> list[int]:
+    """Ports for processes that listen; they stay this process's own until it ends."""
+    return _ports.enter_context(free_ports(count))
 
 
 @contextlib.asynccontextmanager

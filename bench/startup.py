@@ -17,10 +17,9 @@ from PIL import Image
 
 from bench.machine_ini import furnish
 from bench.panel import BYTES
-from bench.processes import ENVIRONMENT, MEMORY, ROOT, line_of, running
+from bench.processes import ENVIRONMENT, MEMORY, ROOT, line_of, ports, running
 from bench.table import Line, Row, Scale, in_turn, milliseconds, ratio
 from bench.values import HEIGHT, PRODUCTS, WIDTH
-from kiosk.simulation.scratch import free_ports
 
 START_MS, RSS_MB, PRIVATE_MB = 500, 75, 55
 IMPORTS, PRODUCT, NAIVE = (
@@ -48,7 +47,7 @@ class _Starter:
         self._settle_seconds = settle_seconds
         self._folder = folder
         self._panel = folder / "panel"
-        (port,) = free_ports(1)
+        (port,) = ports(1)
         self._place = furnish(
             folder, display=f"driver = framebuffer\ndevice = {self._panel}", wechat=f"http://127.0.0.1:{port}"
         )

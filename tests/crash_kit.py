@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scenario_kit import free_port
 from tornado.httpclient import AsyncHTTPClient
 
 from hardware.mdb.simulator import MdbMachine
@@ -27,6 +26,7 @@ from kiosk.orders import UNPAID, Order, OrderState
 from kiosk.payments.wechat.native import native_link
 from kiosk.simulation.member import Member
 from kiosk.simulation.messages import Merchant
+from kiosk.simulation.scratch import free_ports
 from kiosk.simulation.wechat import SCAN_PATH, Cashier, WeChatSimulator
 
 SETTLED_SECONDS = 60.0  # the promise: every order in doubt is settled within a minute of a restart
@@ -170,7 +170,8 @@ class Street:
         folder.mkdir()
         self.folder = folder
         self._machines = machines
-        self._public, self._local = free_port(), free_port()
+        self._held = contextlib.ExitStack()
+        self._public, self._local = self._held.enter_context(free_ports(2))
         scan_url = f"http://127.0.0.1:{self._public}{SCAN_PATH}"
         self.merchant = Merchant(
             "1900000109",
@@ -217,6 +218,7 @@ class Street:
             await self.machine.stop()
         await self.board.stop()
         await self.wechat.stop()
+        self._held.close()
 
     async def start(self, crash_at: str = "") -> Running:
         """Start the machine; it sells when this returns, or is dead."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -18,11 +17,11 @@ from core_values import make_settings
 from display.scene import Scene, TileState
 from hardware.simulated_board import SimulatedBoard
 from hardware.xy.simulator import XyBoard
-from kiosk.database import DatabaseError
 from kiosk.journal import JOURNAL_FILE
 from kiosk.machine import Machine
 from kiosk.orders import Order, OrderState
 from kiosk.settings import DispenserDriver, DisplaySettings, ListenAddress, MiniProgramSettings, NativeMode, Settings
+from kiosk.simulation.scratch import free_ports
 from kiosk.simulation.wechat import Cashier, Payment, WeChatSimulator, merchant_of
 
 MOTOR_SECONDS = 0.05
@@ -32,13 +31,6 @@ LIMIT_SECONDS = 60.0  # no wait of a scenario takes longer, also on a busy machi
 # Board, WeChat and machine share one loop here, which a busy computer holds up for longer than the 100 ms that a
 # board grants its host; that limit has tests of its own among those of the boards.
 ANSWER_WINDOW_SECONDS = 1.0
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class StepClock:
@@ -74,9 +66,13 @@ class Bench:
         await self.machine.start()
         await self.until(lambda: not self.machine.readiness.blocked, "the machine is ready to sell")
 
+    async def stop(self) -> None:
+        """Stop whichever machine it is by now."""
+        await self.machine.stop()
+
     async def restart(self) -> None:
         """Stop the machine in order and start a new one on the same journal."""
-        await self.machine.stop()
+        await self.stop()
         await self.start_again()
 
     async def start_again(self) -> None:
@@ -179,54 +175,48 @@ async def bench(
     `make_board(link, ledger, motor_seconds)` makes another board than XY, for the driver that `dispenser` names.
     `offset`: of the whole scene from now, the machine's clock and WeChat's. `ready`: wait until it sells.
     """
-    port = free_port()
-    certificate = folder / "certificate.pem"
-    certificate.touch()  # over loopback http it is never shown to anybody, but has to be there
-    settings = make_settings(folder, **(kiosk or {}))
-    web = replace(settings.web, listen=ListenAddress("127.0.0.1", free_port()), api_token=API_TOKEN)
-    settings = replace(settings, callbacks=ListenAddress("127.0.0.1", port), web=web, proxy=proxy)
-    settings = replace(settings, display=display or settings.display)
-    pay = replace(
-        settings.wechatpay,
-        native_mode=native_mode,
-        public_url=f"http://127.0.0.1:{port}",
-        client_cert_file=certificate,
-        client_key_file=certificate,
-    )
-    wechat_clock = StepClock()
-    wechat_clock.offset = offset
-    members = MiniProgramSettings("wx7777777777777777", "5ec2e7" * 5) if miniprogram else None
-    wechat = WeChatSimulator(
-        merchant_of(pay, miniprogram=members), clock=wechat_clock, scale=0.01, refund_seconds=0.05
-    )
-    wechat.ledger.closes_young_orders = True  # the real one may make a test wait for five minutes
-    await wechat.start()
-    pay = replace(pay, api_base=wechat.base_url, backup_api_base=wechat.base_url)
-    pay = replace(pay, public_url=pay.public_url if public else None, **(wechatpay or {}))  # type: ignore[arg-type] # names vary
-    make_board = make_board or partial(XyBoard, answer_window_seconds=ANSWER_WINDOW_SECONDS)
-    board = make_board(link=folder / "board", ledger=folder / "drops.jsonl", motor_seconds=MOTOR_SECONDS)
-    await board.start()
-    driven = replace(
-        settings.dispenser,
-        driver=DispenserDriver.XY,
-        port=str(folder / "board"),
-        vend_timeout_seconds=vend_timeout_seconds,
-    )
-    driven = replace(driven, **(dispenser or {}))  # type: ignore[arg-type] # names vary
-    if members is not None:
-        members = replace(members, api_base=wechat.base_url, screen_link=screen_link)
-    settings = replace(settings, wechatpay=pay, dispenser=driven, miniprogram=members)
-    try:
+    async with AsyncExitStack() as stack:
+        port, page_port = stack.enter_context(free_ports(2))
+        certificate = folder / "certificate.pem"
+        certificate.touch()  # over loopback http it is never shown to anybody, but has to be there
+        settings = make_settings(folder, **(kiosk or {}))
+        web = replace(settings.web, listen=ListenAddress("127.0.0.1", page_port), api_token=API_TOKEN)
+        settings = replace(settings, callbacks=ListenAddress("127.0.0.1", port), web=web, proxy=proxy)
+        settings = replace(settings, display=display or settings.display)
+        pay = replace(
+            settings.wechatpay,
+            native_mode=native_mode,
+            public_url=f"http://127.0.0.1:{port}",
+            client_cert_file=certificate,
+            client_key_file=certificate,
+        )
+        wechat_clock = StepClock()
+        wechat_clock.offset = offset
+        members = MiniProgramSettings("wx7777777777777777", "5ec2e7" * 5) if miniprogram else None
+        wechat = WeChatSimulator(
+            merchant_of(pay, miniprogram=members), clock=wechat_clock, scale=0.01, refund_seconds=0.05
+        )
+        wechat.ledger.closes_young_orders = True  # the real one may make a test wait for five minutes
+        await wechat.start()
+        stack.push_async_callback(wechat.stop)
+        pay = replace(pay, api_base=wechat.base_url, backup_api_base=wechat.base_url)
+        pay = replace(pay, public_url=pay.public_url if public else None, **(wechatpay or {}))  # type: ignore[arg-type] # names vary
+        make_board = make_board or partial(XyBoard, answer_window_seconds=ANSWER_WINDOW_SECONDS)
+        board = make_board(link=folder / "board", ledger=folder / "drops.jsonl", motor_seconds=MOTOR_SECONDS)
+        await board.start()
+        stack.push_async_callback(board.stop)
+        driven = replace(
+            settings.dispenser,
+            driver=DispenserDriver.XY,
+            port=str(folder / "board"),
+            vend_timeout_seconds=vend_timeout_seconds,
+        )
+        driven = replace(driven, **(dispenser or {}))  # type: ignore[arg-type] # names vary
+        if members is not None:
+            members = replace(members, api_base=wechat.base_url, screen_link=screen_link)
+        settings = replace(settings, wechatpay=pay, dispenser=driven, miniprogram=members)
         made = Bench(folder, settings, wechat, wechat_clock, board)
-    except DatabaseError:  # there is no machine to be had
-        await board.stop()
-        await wechat.stop()
-        raise
-    made.clock.offset = offset
-    try:
+        stack.push_async_callback(made.stop)
+        made.clock.offset = offset
         await (made.start() if ready else made.machine.start())
         yield made
-    finally:
-        await made.machine.stop()
-        await board.stop()
-        await wechat.stop()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
-import os
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -159,21 +157,21 @@ def furnish(
     return scratch
 
 
-# Below what Linux gives to connections and to those who ask for any port (ip_local_port_range, from 32768): what is
-# free now must still be free when the machine gets to it. Each process begins elsewhere, so that two take others.
-_PORTS = range(20000, 32000)
-_next_port = itertools.count(os.getpid() * 89)
+@contextlib.contextmanager
+def free_ports(count: int) -> Iterator[list[int]]:
+    """Ports of this computer that nobody else is given until the end of the block, also while nobody listens there.
 
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now, all different, and others than the last ones."""
-    found: list[int] = []
-    while len(found) < count:
-        port = _PORTS[next(_next_port) % len(_PORTS)]
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            found.append(port)
-    return found
+    Each is bound to a socket that never listens. A server whose sockets have SO_REUSEADDR, as Tornado's have, can
+    listen there all the same (socket(7)); connections and those who ask for any port get others.
+    """
+    with contextlib.ExitStack() as held:
+        ports = []
+        for _ in range(count):
+            holder = held.enter_context(socket.socket())
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            holder.bind(("127.0.0.1", 0))
+            ports.append(holder.getsockname()[1])
+        yield ports
 
 
 def _write_certificate(folder: Path) -> None:

@@ -83,7 +83,7 @@ class World:
     async def start(self) -> None:
         """Build it up and switch the machine on; its screen comes a moment later."""
         folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="kiosk-demo-")))
-        ports = free_ports(2)
+        ports = self._stack.enter_context(free_ports(2))
         merchant = Merchant(
             scratch.MCH_ID,
             (scratch.APP_ID, scratch.MINIPROGRAM_APP_ID),

@@ -32,8 +32,10 @@ async def test_every_point_of_a_sale(scenario: Scenario, tmp_path: Path) -> None
                         break
                 return trial
 
-        trials = await asyncio.gather(*(die_at(point) for point in whole.points))
+        async with asyncio.TaskGroup() as group:
+            dying = [group.create_task(die_at(point)) for point in whole.points]
 
+    trials = [task.result() for task in dying]
     broken = {p: t.violations for p, t in zip(whole.points, trials, strict=True) if t.violations}
     assert {} == broken
     # Which questions are asked in between is a matter of moments: a point may not come again. Most do.

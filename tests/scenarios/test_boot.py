@@ -78,7 +78,7 @@ class TestWrongClock:
         """Without a network a clock before the last event of the books is known to be wrong, and called so."""
         async with switched_off(tmp_path) as here:
             here.clock.offset = timedelta(days=-3)
-            here.wechat.faults.set("orderquery", "reset")
+            here.wechat.faults.set("line", "down", times=None)
             await switch_on(here).start()
             await here.until(lambda: "clock_behind" in problems(here), "the clock's fault is told")
             here.clock.offset = timedelta()
