@@ -389,8 +389,7 @@ class Cashier:
         def decide(order: Order, _: View) -> Step | None:
             if order.transaction_id is not None:
                 return None
-            paid = replace(
-                order,
+            paid = order._replace(
                 state=OrderState.PAID,
                 transaction_id=payment.transaction_id,
                 paid_fen=payment.total_fen,
@@ -525,8 +524,8 @@ def _prepared(answer: Prepared) -> Decide:
     def decide(order: Order, _: View) -> Step | None:
         if order.state is not OrderState.CREATED:  # paid or closed before the answer came
             return None
-        waiting = replace(
-            order, state=OrderState.AWAITING_PAYMENT, prepay_id=answer.prepay_id, code_url=answer.code_url
+        waiting = order._replace(
+            state=OrderState.AWAITING_PAYMENT, prepay_id=answer.prepay_id, code_url=answer.code_url
         )
         return Step(waiting, "awaiting_payment")
 

@@ -120,7 +120,7 @@ class Dispatcher:
             presumed = order.state is OrderState.DISPENSED and order.reason is not None
             if order.state is not OrderState.IN_DOUBT and not presumed:
                 raise TransitionRefused(order, OrderState.DISPENSED)
-            return Step(replace(order, state=OrderState.DISPENSED, reason=None), "delivery_confirmed", {"who": who})
+            return Step(order._replace(state=OrderState.DISPENSED, reason=None), "delivery_confirmed", {"who": who})
 
         return await self._journal.update(out_trade_no, decide)
 
@@ -304,22 +304,22 @@ class Dispatcher:
             match result.outcome:
                 case Outcome.DELIVERED:
                     reason = result.detail if result.presumed else None
-                    done = replace(order, state=OrderState.DISPENSED, reason=reason)
+                    done = order._replace(state=OrderState.DISPENSED, reason=reason)
                     return Step(done, "dispensed", detail, (SlotChange(slot),))
                 case Outcome.UNKNOWN:
-                    doubtful = replace(order, state=OrderState.IN_DOUBT, reason=result.detail)
+                    doubtful = order._replace(state=OrderState.IN_DOUBT, reason=result.detail)
                     return Step(doubtful, "in_doubt", detail, (SlotChange(slot, fault=IN_DOUBT),))
                 case Outcome.NOT_DELIVERED:
                     pass
             match result.cause:
                 case Cause.NOT_TAKEN:  # the order keeps the unit and waits for the board
-                    return Step(replace(order, evidence=None), "not_taken", detail)
+                    return Step(order._replace(evidence=None), "not_taken", detail)
                 case Cause.EMPTY:  # the board knows better: what the books held was not there
                     change = SlotChange(slot, stock_delta=-view.slot(slot).stock)
-                    return Step(replace(order, slot=None, evidence=None), "not_delivered", detail, (change,))
+                    return Step(order._replace(slot=None, evidence=None), "not_delivered", detail, (change,))
                 case Cause.SLOT:
                     change = SlotChange(slot, stock_delta=self._room(view, slot), fault=result.detail)
-                    return Step(replace(order, slot=None, evidence=None), "not_delivered", detail, (change,))
+                    return Step(order._replace(slot=None, evidence=None), "not_delivered", detail, (change,))
                 case Cause.CHOICE_GONE:
                     change = SlotChange(slot, stock_delta=self._room(view, slot))
                     return Step(to_refunding(order, result.detail), "not_delivered", detail, (change,))
@@ -394,7 +394,7 @@ def _intent(slot: Slot, evidence: str) -> Decide:
         if not held and not view.slot(slot.id).sellable:
             return None  # a technician was quicker
         attempts = order.attempts + 1
-        intent = replace(order, state=OrderState.DISPENSING, slot=slot.id, attempts=attempts, evidence=evidence)
+        intent = order._replace(state=OrderState.DISPENSING, slot=slot.id, attempts=attempts, evidence=evidence)
         change = SlotChange(slot.id, stock_delta=0 if held else -1)
         return Step(intent, "dispensing", {"attempt": attempts, "evidence": evidence}, (change,))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -204,11 +203,11 @@ class Journal:
         if step.order.state is not order.state or step.order.state is OrderState.DISPENSING:
             check_transition(order, step.order.state)
         finished = now if step.order.state in FINAL else None
-        changed = replace(step.order, updated_at=now, finished_at=finished)
+        changed = step.order._replace(updated_at=now, finished_at=finished)
         event = Event(now, step.kind, {"state": changed.state.value, **step.detail}, order.out_trade_no)
         if not step.slots:
             return [Change(event, changed)]
-        return [replace(apply_slot_change(connection, change, event), order=changed) for change in step.slots]
+        return [apply_slot_change(connection, change, event)._replace(order=changed) for change in step.slots]
 
     async def order(self, out_trade_no: str) -> Order | None:
         """The order of that number, if there is one."""
@@ -339,7 +338,7 @@ class Journal:
                 store_slot(connection, after, now)
                 detail, delta = {"who": who, "stock": after.stock}, after.stock - known[slot].stock
                 event = Event(now, kind, detail, slot=slot, stock_delta=delta)
-                changes.append(replace(record_event(connection, event), slot=after))
+                changes.append(record_event(connection, event)._replace(slot=after))
             return changes
 
         return [change.slot for change in await self._write(work) if change.slot is not None]

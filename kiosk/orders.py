@@ -19,8 +19,8 @@ import enum
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 # No 0/O, 1/I/L, or vowels: the last six characters are read aloud at the machine, and must form no word.
 _CLAIM_ALPHABET = "23456789BCDFGHJKMNPQRSTVWXYZ"
@@ -79,9 +79,11 @@ class Channel(enum.Enum):
         return self not in {Channel.NATIVE_TWO, Channel.KEYPAD}
 
 
-@dataclass(frozen=True)
-class Order:
-    """One order as the journal holds it. Times are aware, in UTC; money is in fen."""
+class Order(NamedTuple):
+    """One order as the journal holds it. Times are aware, in UTC; money is in fen.
+
+    A tuple, as each payment makes several of them while others wait: a frozen dataclass takes four times as long.
+    """
 
     out_trade_no: str
     channel: Channel

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
 
 from kiosk.errors import NotBelieved, RefundRefused
 from kiosk.journal import Journal, UnknownOrder, View
@@ -134,14 +133,14 @@ class Refunds:
                 return None
             match result:
                 case Refunded(refund_id):
-                    done = replace(order, state=OrderState.REFUNDED)
+                    done = order._replace(state=OrderState.REFUNDED)
                     return Step(done, "refunded", {"refund_id": refund_id})
                 case RefundFailed(reason, fresh_number):
                     if order.state is OrderState.REFUND_FAILED:
                         return None
                     # A new number only if this one is dead for ever: else money could go back twice.
                     serial = order.refund_serial + 1 if fresh_number else order.refund_serial
-                    failed = replace(order, state=OrderState.REFUND_FAILED, refund_serial=serial, reason=reason)
+                    failed = order._replace(state=OrderState.REFUND_FAILED, refund_serial=serial, reason=reason)
                     return Step(failed, "refund_failed", {"reason": reason})
 
         await self._journal.update(out_trade_no, decide)
@@ -150,12 +149,12 @@ class Refunds:
 def _refunded_elsewhere(order: Order, _: View) -> Step | None:
     if order.state not in _WAITING:
         return None
-    return Step(replace(order, state=OrderState.REFUNDED), "refunded_elsewhere")
+    return Step(order._replace(state=OrderState.REFUNDED), "refunded_elsewhere")
 
 
 def to_refunding(order: Order, reason: str) -> Order:
     """The order on its way back to the customer, with the number that every repeat of the refund will carry."""
-    return replace(order, state=OrderState.REFUNDING, refund_serial=max(1, order.refund_serial), reason=reason)
+    return order._replace(state=OrderState.REFUNDING, refund_serial=max(1, order.refund_serial), reason=reason)
 
 
 async def request_refund(journal: Journal, out_trade_no: str, who: str) -> Order:

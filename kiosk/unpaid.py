@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from dataclasses import replace
 from typing import Protocol
 
 from kiosk.clock import Clock
@@ -138,6 +137,6 @@ class Unpaid:
         def decide(order: Order, _: View) -> Step | None:
             if order.state not in UNPAID:
                 return None
-            return Step(replace(order, state=OrderState.CLOSED, reason=reason), "closed", {"reason": reason})
+            return Step(order._replace(state=OrderState.CLOSED, reason=reason), "closed", {"reason": reason})
 
         await self._journal.update(out_trade_no, decide)

@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -79,7 +78,7 @@ async def _sell(data_dir: Path) -> list[str]:
             await journal.update(
                 order.out_trade_no,
                 lambda order, _: Step(
-                    replace(order, state=OrderState.PAID, transaction_id="42", paid_fen=350), "paid"
+                    order._replace(state=OrderState.PAID, transaction_id="42", paid_fen=350), "paid"
                 ),
             )
     await journal.close()

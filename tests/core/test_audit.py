@@ -39,7 +39,7 @@ async def sold(tmp_path: Path, clock: SteppedClock, draft: Callable[..., Order])
     await journal.update(
         order.out_trade_no,
         lambda order, _: Step(
-            replace(order, state=OrderState.PAID, paid_fen=350, transaction_id="42", confirmed_at=clock.now()), "paid"
+            order._replace(state=OrderState.PAID, paid_fen=350, transaction_id="42", confirmed_at=clock.now()), "paid"
         ),
     )
     await asyncio.wait_for(done.wait(), 10)

@@ -72,8 +72,8 @@ def paid(at: datetime) -> Callable[[Order, View], Step]:
     """An order is paid."""
 
     def decide(order: Order, _: View) -> Step:
-        paid = replace(order, state=OrderState.PAID, paid_fen=350, confirmed_at=at)
-        return Step(replace(paid, transaction_id=order.out_trade_no), "paid")
+        paid = order._replace(state=OrderState.PAID, paid_fen=350, confirmed_at=at)
+        return Step(paid._replace(transaction_id=order.out_trade_no), "paid")
 
     return decide
 
@@ -202,7 +202,7 @@ class TestAnotherProcess:
         for slot in COLA:
             await journal.change_slot(slot, "restock", "tester", lambda record: replace(record, stock=0))
         await command_line.change_slot("12", "restock", "other", lambda record: replace(record, stock=1))
-        order = replace(draft(), channel=Channel.NATIVE_TWO)
+        order = draft()._replace(channel=Channel.NATIVE_TWO)
         await settled(journal, await pay(journal, order), OrderState.DISPENSED)
 
         assert [12] == board.drops
@@ -352,7 +352,7 @@ class TestFailures:
         for slot in COLA:
             await journal.change_slot(slot, "restock", "tester", lambda record: replace(record, stock=0))
         order = draft()
-        order = replace(order, channel=order.channel.NATIVE_TWO)
+        order = order._replace(channel=order.channel.NATIVE_TWO)
         await settled(journal, await pay(journal, order), OrderState.REFUNDING)
 
         assert board.vends == 0
@@ -363,7 +363,7 @@ async def left_dispensing(journal: Journal, draft: Draft, evidence: str | None =
     order = await pay(journal, draft())
 
     def intend(order: Order, _: View) -> Step:
-        intent = replace(order, state=OrderState.DISPENSING, slot="11", attempts=1, evidence=evidence)
+        intent = order._replace(state=OrderState.DISPENSING, slot="11", attempts=1, evidence=evidence)
         return Step(intent, "dispensing", {}, (SlotChange("11", -1),))
 
     return await journal.update(order.out_trade_no, intend)

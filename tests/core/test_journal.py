@@ -24,7 +24,7 @@ FOR_EVER_GOOD = NOON  # any open order may be used again
 
 def to(state: OrderState, **changes: object) -> Callable[[Order, View], Step]:
     """A decision that leads to `state`."""
-    return lambda order, _: Step(replace(order, state=state, **changes), state.value)  # type: ignore[arg-type] # names vary
+    return lambda order, _: Step(order._replace(state=state, **changes), state.value)  # type: ignore[arg-type] # names vary
 
 
 async def paid(journal: Journal, order: Order, transaction: str = "42") -> Order:
@@ -95,7 +95,7 @@ class TestUpdating:
         order = await journal.open_order(draft(), COLA, reusable_until=FOR_EVER_GOOD)
 
         def dispense(order: Order, _: View) -> Step:
-            return Step(replace(order, state=OrderState.DISPENSING), "dispensing", {}, (SlotChange("11", -1),))
+            return Step(order._replace(state=OrderState.DISPENSING), "dispensing", {}, (SlotChange("11", -1),))
 
         with pytest.raises(TransitionRefused):
             await journal.update(order.out_trade_no, dispense)
@@ -109,7 +109,7 @@ class TestUpdating:
         order = await paid(journal, draft())
 
         def dispense(order: Order, _: View) -> Step:
-            return Step(replace(order, state=OrderState.DISPENSING, slot="11"), "intent", {}, (SlotChange("11", -1),))
+            return Step(order._replace(state=OrderState.DISPENSING, slot="11"), "intent", {}, (SlotChange("11", -1),))
 
         await journal.update(order.out_trade_no, dispense)
         event = (await journal.story(order.out_trade_no))[-1]
@@ -122,7 +122,7 @@ class TestUpdating:
         order = await paid(journal, draft())
 
         def dispense(order: Order, _: View) -> Step:
-            return Step(replace(order, state=OrderState.DISPENSING), "intent", {}, (SlotChange("21", -2),))
+            return Step(order._replace(state=OrderState.DISPENSING), "intent", {}, (SlotChange("21", -2),))
 
         with pytest.raises(sqlite3.IntegrityError):
             await journal.update(order.out_trade_no, dispense)
@@ -143,7 +143,7 @@ class TestUpdating:
         def decide(order: Order, _: View) -> Step:
             if order.out_trade_no == orders[1].out_trade_no:
                 raise ValueError("no")
-            return Step(replace(order, state=OrderState.PAID), "paid")
+            return Step(order._replace(state=OrderState.PAID), "paid")
 
         results = await asyncio.gather(
             *(journal.update(order.out_trade_no, decide) for order in orders), return_exceptions=True
@@ -177,7 +177,7 @@ class TestUpdating:
         def step(state: OrderState, *slots: SlotChange) -> Callable[[Order, View], Step]:
             def decide(order: Order, view: View) -> Step:
                 seen.append((order.state, view.slot("11").stock))
-                return Step(replace(order, state=state, paid_fen=350, transaction_id="42"), state.value, {}, slots)
+                return Step(order._replace(state=state, paid_fen=350, transaction_id="42"), state.value, {}, slots)
 
             return decide
 

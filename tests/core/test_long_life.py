@@ -67,7 +67,7 @@ async def sell(journal: Journal, clock: SteppedClock, order: Order, *states: Ord
         await journal.update(
             order.out_trade_no,
             lambda order, _, state=state: Step(  # type: ignore[misc] # bound on purpose
-                replace(order, state=state, paid_fen=350, transaction_id=order.out_trade_no), state.value
+                order._replace(state=state, paid_fen=350, transaction_id=order.out_trade_no), state.value
             ),
         )
     return order.out_trade_no
@@ -117,7 +117,7 @@ async def test_it_sells_on_after_an_archive(
     _, first = await archive(tmp_path, days=100)
     await sell(journal, clock, draft(channel=Channel.NATIVE_TWO), *SOLD)
     await journal.update(
-        numbers[0], lambda order, _: Step(replace(order, state=OrderState.REFUNDING, refund_serial=1), "refunding")
+        numbers[0], lambda order, _: Step(order._replace(state=OrderState.REFUNDING, refund_serial=1), "refunding")
     )
     (tmp_path / "archive.sqlite").rename(tmp_path / "first.sqlite")
     _, second = await archive(tmp_path, days=100)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from certificates_kit import write_certificate
-from scenario_kit import LIMIT_SECONDS, Bench, bench, free_port
+from scenario_kit import LIMIT_SECONDS, Bench, bench
 from tornado.httpclient import HTTPResponse
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
@@ -24,6 +24,7 @@ from kiosk.clock import CHINA_STANDARD_TIME
 from kiosk.orders import OrderState
 from kiosk.payments.wechat import xml
 from kiosk.payments.wechat.signature import nonce, sign
+from kiosk.simulation.scratch import free_ports
 
 PROJECT = Path(__file__).parents[2]
 NAME = "pay.example.com"
@@ -119,25 +120,25 @@ async def front(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 @asynccontextmanager
 async def behind(here: Bench, proxy: Callable[[Path, int, int], list[str]], folder: Path) -> AsyncIterator[Front]:
-    port = free_port()
-    process = start(folder, lambda: proxy(folder, port, here.settings.callbacks.port))
-    client = SimpleAsyncHTTPClient(force_instance=True, hostname_mapping={NAME: "127.0.0.1"})
-    made = Front(here, client, port, folder / "cert.pem")
-    try:
+    with free_ports(1) as (port,):
+        process = start(folder, lambda: proxy(folder, port, here.settings.callbacks.port))
+        client = SimpleAsyncHTTPClient(force_instance=True, hostname_mapping={NAME: "127.0.0.1"})
+        made = Front(here, client, port, folder / "cert.pem")
+        try:
 
-        async def up() -> bool:
-            assert process.poll() is None, log_of(folder)
-            try:
-                return (await made.ask("/healthz")).code == 200
-            except (OSError, ssl.SSLError):
-                return False
+            async def up() -> bool:
+                assert process.poll() is None, log_of(folder)
+                try:
+                    return (await made.ask("/healthz")).code == 200
+                except (OSError, ssl.SSLError):
+                    return False
 
-        await here.until_async(up, "the proxy answers")
-        yield made
-    finally:
-        client.close()
-        process.terminate()
-        await asyncio.to_thread(process.wait, LIMIT_SECONDS)
+            await here.until_async(up, "the proxy answers")
+            yield made
+        finally:
+            client.close()
+            process.terminate()
+            await asyncio.to_thread(process.wait, LIMIT_SECONDS)
 
 
 class TestAProxy:
