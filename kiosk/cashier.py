@@ -1,13 +1,12 @@
 """The money side of an order: open, confirm, expire, close. Knows a gateway, not who stands behind it.
 
-A notification and an orderquery end in the same function, `_settle`; a timer, a restart and a technician start the
-same two followers: one for an order that can still be paid, one for a refund that is not yet confirmed.
+A notification and an orderquery end in the same decision, `_settled`. What is to be seen to until its end is left to
+the followers.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import sqlite3
 from collections.abc import Callable, Coroutine
@@ -18,6 +17,7 @@ from typing import Any
 from kiosk.clock import Clock
 from kiosk.database import DatabaseError
 from kiosk.errors import NotBelieved, NotForSale
+from kiosk.followers import Followers
 from kiosk.journal import Decide, Journal, SoldOut, UnknownOrder, View
 from kiosk.orders import UNPAID, Channel, Order, OrderState, new_out_trade_no
 from kiosk.payments.gateway import (
@@ -29,10 +29,10 @@ from kiosk.payments.gateway import (
     Refused,
     Unclear,
 )
-from kiosk.records import Change, Step
+from kiosk.records import Step
 from kiosk.refunds import ALREADY_REFUNDED, Refunds, request_refund, to_refunding
 from kiosk.settings import Product, Settings, Slot
-from kiosk.unpaid import Unpaid, in_hand
+from kiosk.unpaid import Unpaid
 from kiosk.words import Speaker
 
 # The customer waits and WeChat's patience is not documented: the scan's answer goes out within three seconds.
@@ -46,8 +46,6 @@ CODE_GRACE_SECONDS = 60
 # Refusals that concern one order; every other permanent one concerns the merchant, and so every order.
 OF_ONE_ORDER = frozenset({"ORDERPAID", "ORDERCLOSED", "OUT_TRADE_NO_USED"})
 LOCAL_IP = "127.0.0.1"  # NATIVE: the address of the machine that orders; it has no other that it knows of
-SWEEP_SECONDS = 5  # finds orders that another process (the command line) has changed
-ELSEWHERE_SECONDS = 300  # how often WeChat is asked whether a failed refund was made on the merchant platform instead
 
 _log = logging.getLogger(__name__)
 
@@ -91,13 +89,11 @@ class Cashier:
         self._closed = closed
         self._answered = answered
         self.take(settings)
-        self._followers: dict[str, asyncio.Task[None]] = {}
-        self._nudges: dict[str, asyncio.Event] = {}
         self._unpaid = Unpaid(journal=journal, gateway=gateway, clock=clock, pay=self._pay, settle=self._settle)
+        self._followers = Followers(journal=journal, unpaid=self._unpaid, refunds=self._refunds)
         self._announcing: dict[str, asyncio.Task[Order | Refused | Unclear]] = {}
         self._asking: dict[str, asyncio.Task[bool]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        journal.subscribe(self._on_change)
 
     def take(self, settings: Settings) -> None:
         """Sell the products of these settings from now on; orders that are open keep price and name."""
@@ -109,15 +105,14 @@ class Cashier:
 
     async def start(self) -> None:
         """Take up every order that is not finished, and go on looking for such orders."""
-        self._spawn(self._sweep_forever())
-        self._spawn(self._look_elsewhere_forever())
+        self._followers.start()
 
     async def stop(self) -> None:
         """Stop following; what is under way at the gateway ends by itself and is taken up at the next start."""
-        tasks = [*self._tasks, *self._followers.values()]
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._followers.stop()
 
     # Opening -----------------------------------------------------------------------------------------------
 
@@ -210,9 +205,7 @@ class Cashier:
 
     def withdraw(self, out_trade_no: str) -> None:
         """Close an unpaid order as soon as WeChat lets it be closed; a payment that wins the race is honoured."""
-        self._unpaid.withdraw(out_trade_no)
-        self._follow_unpaid(out_trade_no)
-        self._nudge(out_trade_no)
+        self._followers.withdraw(out_trade_no)
 
     async def _code_for(self, order: Order, *, urgent: bool) -> Code | Refused | Unclear:
         answer = await self._announce(order, urgent=urgent)
@@ -366,8 +359,7 @@ class Cashier:
             raise NotBelieved(f"there is no order {payment.out_trade_no} here") from error
         except NotBelieved:
             for order in doubted:
-                self._follow(order)
-                self._nudge(order.out_trade_no)
+                self._followers.look_at(order)
             raise
 
     async def _settle(self, payment: Payment, *, refunded: bool = False) -> None:
@@ -422,7 +414,7 @@ class Cashier:
             return f"order {order.out_trade_no} was paid under another app id"
         return None
 
-    # Refunds and housekeeping ------------------------------------------------------------------------------
+    # Refunds -----------------------------------------------------------------------------------------------
 
     async def refund(self, out_trade_no: str, who: str) -> Order:
         """Begin a refund that a person asked for. Raises `RefundRefused`, `UnknownOrder`, `DatabaseError`."""
@@ -431,87 +423,6 @@ class Cashier:
     async def refund_notified(self, notice: RefundNotice) -> None:
         """Take a refund's end that a notification tells of; returns once it is durable. Raises `NotBelieved`."""
         await self._refunds.notified(notice)
-
-    def _on_change(self, change: Change) -> None:
-        if change.order is not None:
-            self._follow(change.order)
-            if change.order.state not in UNPAID:
-                self._nudge(change.order.out_trade_no)
-
-    def _follow(self, order: Order, *, ask_now: bool = False) -> None:
-        number = order.out_trade_no
-        if order.state is OrderState.REFUNDING:
-            nudge = self._nudges.setdefault(number, asyncio.Event())
-            self._start_follower(number, self._refunds.follow(number, nudge))
-        elif order.state is OrderState.AWAITING_PAYMENT or in_hand(order):
-            self._follow_unpaid(number, ask_now=ask_now)
-
-    def _follow_unpaid(self, number: str, *, ask_now: bool = False) -> None:
-        nudge = self._nudges.setdefault(number, asyncio.Event())
-        self._start_follower(number, self._unpaid.follow(number, nudge, ask_now=ask_now))
-
-    def _start_follower(self, number: str, work: Coroutine[Any, Any, None]) -> None:
-        if number in self._followers:
-            work.close()
-            return
-        task = asyncio.get_running_loop().create_task(work, name=f"follow {number}")
-        self._followers[number] = task
-        task.add_done_callback(lambda task: self._follower_ended(number, task))
-
-    def _follower_ended(self, number: str, task: asyncio.Task[None]) -> None:
-        del self._followers[number]
-        self._nudges.pop(number, None)
-        if task.cancelled():
-            return
-        error = task.exception()
-        if isinstance(error, (DatabaseError, NotBelieved)):
-            _log.error("order %s is taken up again later: %s", number, error)
-        elif error is not None:
-            _log.error("order %s is taken up again later", number, exc_info=error)
-        else:
-            self._unpaid.forget(number)
-            self._spawn(self._follow_on(number))
-
-    async def _follow_on(self, number: str) -> None:
-        """Begin what came to be needed while the follower before was still there: a refund, not only at the sweep."""
-        with contextlib.suppress(DatabaseError):
-            order = await self._journal.order(number)
-            if order is not None:
-                self._follow(order)
-
-    def _nudge(self, number: str) -> None:
-        event = self._nudges.get(number)
-        if event is not None:
-            event.set()
-
-    async def _sweep_forever(self) -> None:
-        # What an earlier process left: an order that was never announced is nobody's any more, and one that was
-        # may have been paid meanwhile.
-        left_over = True
-        while True:
-            try:
-                unfinished = await self._journal.orders_in([*UNPAID, OrderState.REFUNDING])
-            except DatabaseError as error:
-                _log.error("open orders cannot be looked for: %s", error)
-            else:
-                for order in unfinished:
-                    number = order.out_trade_no
-                    abandoned = left_over and not in_hand(order)
-                    if order.state is OrderState.CREATED and (abandoned or self._unpaid.is_withdrawn(number)):
-                        self.withdraw(number)
-                    self._follow(order, ask_now=left_over)
-                left_over = False
-            await asyncio.sleep(SWEEP_SECONDS)
-
-    async def _look_elsewhere_forever(self) -> None:
-        """Take orders off the technician's list whose money somebody has sent back on the merchant platform."""
-        while True:
-            await asyncio.sleep(ELSEWHERE_SECONDS)
-            try:
-                for order in await self._journal.orders_in([OrderState.REFUND_FAILED]):
-                    await self._refunds.ask_elsewhere(order)
-            except DatabaseError as error:
-                _log.error("failed refunds cannot be looked after: %s", error)
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)

@@ -63,7 +63,7 @@ CLOSING = timedelta(minutes=2)  # an answer of WeChat may be lost, and then the 
 UNHURRIED = {
     "kiosk.readiness.CHECK_SECONDS": 60.0,
     "kiosk.readiness.KNOCK_SECONDS": 60.0,
-    "kiosk.cashier.SWEEP_SECONDS": 60.0,
+    "kiosk.followers.SWEEP_SECONDS": 60.0,
     "kiosk.dispatcher.RETRY_SECONDS": 15.0,
     "kiosk.unpaid.QUERY_CODE_SECONDS": 300.0,
     "kiosk.unpaid.QUERY_CUSTOMER_SECONDS": 20.0,
