@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from hardware.dispenser import Cause, Fact, Outcome, Status, VendResult
 from hardware.serial_link import LinkTiming
 from hardware.xy import codec
 from hardware.xy.codec import Command, Frame
+from hardware.xy.sales_counts import STEP_SECONDS, SalesCounts
 from hardware.xy.session import MOST_WRITES, Errand, Session, XyTiming
 from hardware.xy.statuses import (
     DISPENSE_STATUSES,
@@ -38,8 +38,7 @@ from hardware.xy.statuses import (
 logger = logging.getLogger(__name__)
 
 POLLS_BEFORE_REPEAT = 2  # repeat = vendor: a 04 that follows a lost ACK has had its chance to arrive
-COUNTER_STEP_SECONDS = 1.0  # a counter that did not answer is asked again this often
-IDENTITY_STEP_SECONDS = 1.0  # and so is the machine id, while nothing may be sold before the board has told it
+IDENTITY_STEP_SECONDS = 1.0  # the machine id is asked for this often while nothing may be sold before it is told
 
 
 @dataclass(frozen=True)
@@ -118,15 +117,13 @@ class XyDispenser:
         self._recall: _Recall | None = None
         self._unsettled: dict[int, float] = {}  # address -> loop time until which its last result may still come
         self._reported: set[int] = set()  # by 11; at most 1000
-        self._selections: set[int] = set()  # those, and those that were ordered: whose sales count is kept
+        self._counts = SalesCounts(
+            self._session, valid_seconds=self._timing.count_valid_seconds, on_count=self._counted
+        )
         self._followed: dict[int, str] = {}  # address -> frame in hex of the last order of this process
-        self._counts: dict[int, tuple[int, float]] = {}  # address -> sales count, loop time of reading it
-        self._count_question: int | None = None  # the address whose sales count was asked last
-        self._count_question_is_alone = True  # no other address's answer can still be under way
         self._ask_status_at = 0.0
         self._identity_heard = ""  # the machine id that the board told last
         self._identity = ""  # told twice alike: that of the board that this process drives, and of no other
-        self._ask_count_at = 0.0
         self._board_facts: dict[str, Fact] = {}
 
     # The Dispenser.
@@ -197,7 +194,7 @@ class XyDispenser:
         finally:
             self._order = None
             self._session.end_vend()
-            self._counts.pop(address, None)
+            self._counts.forget(address)
 
     async def recall(self, address: int, evidence: str) -> VendResult:
         """See `Dispenser`. A late 04 for the selection tells, as the motor may still turn.
@@ -227,10 +224,8 @@ class XyDispenser:
         frame = codec.drive(packno, address, drop_sensor=self._drop_sensor, lift=self._lift)
         count = None
         if self._sales_counter:
-            self._selections.add(address)
-            count, read_at = self._counts.get(address, (None, -math.inf))
-            if asyncio.get_running_loop().time() - read_at > self._timing.count_valid_seconds:
-                count = None
+            self._counts.keep(address)
+            count = self._counts.known(address)
         return _Prepared(address, packno, codec.encode(frame), count)
 
     async def _follow(self, order: _Order) -> VendResult:
@@ -289,9 +284,9 @@ class XyDispenser:
         try:
             while (left := deadline - loop.time()) > 0:
                 recall.heard.clear()
-                self._ask_count(address)
+                self._counts.ask(address)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(min(left, COUNTER_STEP_SECONDS)):
+                    async with asyncio.timeout(min(left, STEP_SECONDS)):
                         await recall.heard.wait()
                 if recall.result is not None:
                     return recall.result
@@ -332,9 +327,9 @@ class XyDispenser:
                 report = codec.read_selection_report(frame)
                 if report is not None and codec.LOWEST_ADDRESS <= report.selection <= codec.HIGHEST_ADDRESS:
                     self._reported.add(report.selection)
-                    self._selections.add(report.selection)
+                    self._counts.keep(report.selection)
             case Command.MENU_ANSWER:
-                self._menu_answer(frame)
+                self._counts.answered(frame)
             case Command.MACHINE_STATUS | Command.QUICK_STATUS | Command.SOFTWARE_VERSION:
                 self._note_facts(frame)
             case _:
@@ -395,8 +390,7 @@ class XyDispenser:
     def _board_rebooted(self) -> None:
         self._note("last_reboot", datetime.now(UTC).isoformat(timespec="seconds"))
         self._unsettled.clear()  # a board that has started anew has nothing left to report
-        self._counts.clear()
-        self._count_question = None
+        self._counts.forget_all()
         if self._recall is not None:
             self._recall.heard.set()
         order = self._order
@@ -408,18 +402,9 @@ class XyDispenser:
         address = order.prepared.address
         self._end_order(VendResult(Outcome.UNKNOWN, f"the board rebooted while selection {address} was being vended"))
 
-    def _menu_answer(self, frame: Frame) -> None:
-        sales = codec.read_sales_count(frame)
-        asked, self._count_question = self._count_question, None
-        if sales is None or asked is None:
-            return
-        if sales.selection != asked and (sales.selection is not None or not self._count_question_is_alone):
-            return
-        now = asyncio.get_running_loop().time()
-        self._counts[asked] = (sales.count, now)
-        self._ask_count_at = now
-        if self._recall is not None and self._recall.address == asked:
-            self._recall.count = sales.count
+    def _counted(self, address: int, count: int) -> None:
+        if self._recall is not None and self._recall.address == address:
+            self._recall.count = count
             self._recall.heard.set()
 
     # Housekeeping.
@@ -431,17 +416,8 @@ class XyDispenser:
             self._ask_status_at = now + (IDENTITY_STEP_SECONDS if objected else self._timing.ask_status_seconds)
             self._session.ask(codec.machine_status_query(self._session.next_packno()))
             self._session.ask(codec.quick_status_query(self._session.next_packno()))
-        if self._sales_counter and self._selections and now >= self._ask_count_at:
-            self._ask_count_at = now + COUNTER_STEP_SECONDS
-            ages = {address: now - self._counts.get(address, (0, -math.inf))[1] for address in self._selections}
-            oldest = max(ages, key=ages.__getitem__)
-            if ages[oldest] > self._timing.count_valid_seconds / 4:
-                self._ask_count(oldest)
-
-    def _ask_count(self, address: int) -> None:
-        self._count_question_is_alone = self._count_question in {None, address}
-        self._count_question = address
-        self._session.ask(codec.sales_query(self._session.next_packno(), address))
+        if self._sales_counter:
+            self._counts.ask_oldest()
 
     def _note(self, name: str, value: str | float, unit: str = "") -> None:
         self._board_facts[name] = Fact(name, value, unit)
