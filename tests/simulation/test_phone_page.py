@@ -84,15 +84,15 @@ async def shown_code(world: World, product: str) -> SeenCode:
             await world.change(seen, 1.0)
 
 
-async def tap_code(page: Page, world: World, product: str) -> None:
-    """Tap into the middle of a product's code, in the phone's picture of the screen."""
+async def tap_code(page: Page, world: World, product: str, picture: str = "seen") -> None:
+    """Tap into the middle of a product's code, in the phone's picture of the screen, or another one."""
     code = await shown_code(world, product)
     # Before the picture is there its box has another shape, and the tap would miss.
-    await page.wait_for_function("document.getElementById('seen').naturalWidth > 0")
-    box = await page.locator("#seen").bounding_box()
+    await page.wait_for_function(f"document.getElementById('{picture}').naturalWidth > 0")
+    box = await page.locator(f"#{picture}").bounding_box()
     assert box is not None
     x, y = (code.left + code.right) / 2 * box["width"], (code.top + code.bottom) / 2 * box["height"]
-    await page.locator("#finder").click(position={"x": x, "y": y})
+    await page.mouse.click(box["x"] + x, box["y"] + y)
 
 
 async def buy(page: Page, world: World, product: str) -> None:
@@ -117,6 +117,17 @@ async def test_a_visitor_buys_a_drink(page: Page, world: World) -> None:
     await expect(page.locator("#diary li").first).to_contain_text("Iced tea drops into the tray")
     await page.locator("#tray").click()
     await expect(page.locator(".good")).to_have_count(0)
+
+
+async def test_a_code_can_be_tapped_on_the_machine_itself(page: Page, world: World) -> None:
+    """The machine's own screen stands beside the phone: a tap on a code there is scanned as well, once at a time."""
+    await tap_code(page, world, "tea", "screen")
+    await expect(page.locator("#goods")).to_have_text("Iced tea")
+    await tap_code(page, world, "cola", "screen")  # the phone is busy
+    await page.locator("#pay").click()
+    await expect(page.locator("#verdict")).to_have_text("Paid")
+    await tap_code(page, world, "cola", "screen")
+    await expect(page.locator("#goods")).to_have_text("Coca-Cola")
 
 
 async def test_the_phone_finds_codes_by_itself(page: Page, world: World) -> None:

@@ -64,15 +64,20 @@ async function scanAt(x, y) {
   else hint("noCode");
 }
 
+// Into the phone's picture of the machine's screen, or on the machine itself, as a newcomer may.
 function tapped(event) {
-  const box = $("seen").getBoundingClientRect();
+  if ($("camera").hidden && $("result").hidden) return; // the phone is busy with an order
+  show("camera");
+  const view = event.currentTarget;
+  const frame = view.getBoundingClientRect();
+  const box = view.querySelector("img").getBoundingClientRect();
   const x = (event.clientX - box.left) / box.width;
   const y = (event.clientY - box.top) / box.height;
   const ripple = document.createElement("span");
   ripple.className = "ripple";
-  ripple.style.left = `${x * 100}%`;
-  ripple.style.top = `${y * 100}%`;
-  $("finder").append(ripple);
+  ripple.style.left = `${event.clientX - frame.left}px`;
+  ripple.style.top = `${event.clientY - frame.top}px`;
+  view.append(ripple);
   ripple.addEventListener("animationend", () => ripple.remove());
   if (x >= 0 && x <= 1 && y >= 0 && y <= 1) scanAt(x, y);
 }
@@ -296,6 +301,7 @@ function tick() {
 
 async function begin() {
   $("finder").addEventListener("click", tapped);
+  $("face").addEventListener("click", tapped);
   $("find").addEventListener("click", findCodes);
   $("pay").addEventListener("click", pay);
   $("cancel").addEventListener("click", cancel);
