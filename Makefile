@@ -34,7 +34,7 @@ format: setup-dev ## put the source into the form that lint asks for
 picture: setup-dev ## take the README's pictures anew: the screen of the demo's machine, the technician's page
 	@$(BIN)/python docs/take_picture.py
 
-bench: setup-dev ## this machine beside what people would use instead (docs/performance.md); six minutes
+bench: setup-dev ## this machine beside what people would use instead (docs/performance.md); four minutes
 	@$(BIN)/python -m bench
 
 # uv resolves for every platform and Python at once. The build tool is locked too: nothing is installed unchecked.

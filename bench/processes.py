@@ -23,9 +23,10 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYT
 }
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # folders in it are not on a disk; None: wherever
 VERBOSE = "BENCH_VERBOSE" in os.environ  # shows what the processes complain of
+READY_SECONDS = 60.0  # a journal of thousands of orders is filled first
+
 _ports = contextlib.ExitStack()
 atexit.register(_ports.close)
-READY_SECONDS = 60.0  # a journal of thousands of orders is filled first
 
 
 def peers_installed() -> bool:

@@ -23,7 +23,7 @@ from hardware.dispenser import Cause, Fact, Outcome, Status, VendResult
 from hardware.serial_link import LinkTiming
 from hardware.xy import codec
 from hardware.xy.codec import Command, Frame
-from hardware.xy.sales_counts import STEP_SECONDS, SalesCounts
+from hardware.xy.sales_counts import COUNTER_STEP_SECONDS, SalesCounts
 from hardware.xy.session import MOST_WRITES, Errand, Session, XyTiming
 from hardware.xy.statuses import (
     DISPENSE_STATUSES,
@@ -286,7 +286,7 @@ class XyDispenser:
                 recall.heard.clear()
                 self._counts.ask(address)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(min(left, STEP_SECONDS)):
+                    async with asyncio.timeout(min(left, COUNTER_STEP_SECONDS)):
                         await recall.heard.wait()
                 if recall.result is not None:
                     return recall.result

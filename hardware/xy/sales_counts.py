@@ -13,7 +13,7 @@ from hardware.xy import codec
 from hardware.xy.codec import Frame
 from hardware.xy.session import Session
 
-STEP_SECONDS = 1.0  # a counter that did not answer is asked again this often
+COUNTER_STEP_SECONDS = 1.0  # a counter that did not answer is asked again this often
 
 
 class SalesCounts:
@@ -58,7 +58,7 @@ class SalesCounts:
         now = asyncio.get_running_loop().time()
         if not self._selections or now < self._ask_at:
             return
-        self._ask_at = now + STEP_SECONDS
+        self._ask_at = now + COUNTER_STEP_SECONDS
         ages = {address: now - self._counts.get(address, (0, -math.inf))[1] for address in self._selections}
         oldest = max(ages, key=ages.__getitem__)
         if ages[oldest] > self._valid_seconds / 4:
