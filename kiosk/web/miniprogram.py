@@ -7,6 +7,7 @@ order of somebody else is answered like one that does not exist.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import json
 import logging
@@ -287,7 +288,13 @@ class OrdersHandler(_CustomerHandler):
         unpaid = {order.product_id for order in latest if order.state in UNPAID}
         if len(unpaid) >= MAX_UNPAID_ORDERS and product_id not in unpaid:
             raise Refused("too_many_unpaid")
-        order = await self.counter.cashier.order_in_miniprogram(product_id, self.openid, self.address)
+        try:
+            order = await self.counter.cashier.order_in_miniprogram(product_id, self.openid, self.address)
+        except NotForSale as error:
+            if error.code == "sold_out":  # the phone asks for the list next: it must not offer what was just refused
+                with contextlib.suppress(DatabaseError):
+                    await self.counter.shelf.refresh()
+            raise
         self.set_status(201)
         self.finish({"order": self.view(order)})
 

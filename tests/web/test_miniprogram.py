@@ -238,6 +238,20 @@ class TestPaying:
             await phone.pay(first)
             await here.settled(first, OrderState.DISPENSED)
 
+    async def test_what_was_refused_is_not_offered(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The list that the phone asks for after "sold out" says so too, however fresh the last sale."""
+        async with bench(tmp_path, miniprogram=True) as here:
+            phone, other = await Phone(here).log_in(), await Phone(here, "o-other").log_in()
+            monkeypatch.setattr("kiosk.shelf.GATHER_SECONDS", 3600)  # nothing else brings the list up to date
+            await phone.order("tea")
+            refused = await other.ask("POST", "orders", {"product_id": "tea"})
+            listed = await other.ask("GET", "products")
+
+            assert (409, "sold_out") == refused.error
+            assert {"tea": False} == {
+                product["id"]: product["available"] for product in listed.values["products"] if product["id"] == "tea"
+            }
+
     async def test_wechat_is_slow_then_well(self, tmp_path: Path) -> None:
         """An order that could not be announced is kept, and can be paid a moment later."""
         async with bench(tmp_path, miniprogram=True) as here:
